@@ -1,0 +1,37 @@
+//! The values that everything else talks in: resources, prices, requirements,
+//! pods, nodes, pools, instance types, the [`Problem`] and the [`Plan`].
+//!
+//! Nothing here reads a file, a clock or a network, and nothing here knows the
+//! Kubernetes API's wire types: `stowage-k8s` lowers those into these values
+//! once, at the edge.
+
+pub mod certificate;
+pub mod codes;
+pub mod instance_type;
+pub mod labels;
+pub mod launch;
+pub mod node;
+pub mod node_pool;
+pub mod plan;
+pub mod pod;
+pub mod price;
+pub mod problem;
+pub mod requirement;
+pub mod requirements;
+pub mod resources;
+pub mod taint;
+
+pub use certificate::{Certificate, CertificateKind, ResourcePrices, UNITS_PER_NANO, Unit};
+pub use codes::{Code, Reason};
+pub use instance_type::{CapacityType, InstanceType, Offering};
+pub use launch::{LaunchLabels, Variant};
+pub use node::Node;
+pub use node_pool::{NodeClassRef, NodePool};
+pub use plan::{Binding, End, NewNode, Plan, Unplaced};
+pub use pod::{Daemon, NodeTerm, Pod, PodShape, UnsupportedRule, Workload};
+pub use price::Price;
+pub use problem::{Problem, ProblemError};
+pub use requirement::{Operator, Requirement};
+pub use requirements::Requirements;
+pub use resources::{ResourceName, Resources};
+pub use taint::{Effect, Taint, Toleration};

@@ -1,0 +1,58 @@
+//! Nodes that exist, or are on their way.
+
+use std::collections::BTreeMap;
+
+use crate::labels;
+use crate::price::Price;
+use crate::resources::Resources;
+use crate::taint::Taint;
+
+/// A node with what is left of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name; for a claim that has no node yet, the claim's.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Taints that count: those that will vanish when the node is ready are gone.
+    pub taints: Vec<Taint>,
+    /// What it reports as capacity.
+    pub capacity: Resources,
+    /// What pods can have.
+    pub allocatable: Resources,
+    /// What bound pods hold.
+    pub used: Resources,
+    /// What DaemonSet pods will still take.
+    pub reserved: Resources,
+    /// How many pods are bound.
+    pub pods: usize,
+    /// What it costs, where the catalogue knows.
+    pub price: Option<Price>,
+    /// Whether new pods may come: not cordoned, not being deleted.
+    pub schedulable: bool,
+}
+
+impl Node {
+    /// The value of label `key`; the name field counts as one.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        match key {
+            labels::NODE_NAME_FIELD => Some(&self.name),
+            labels::HOSTNAME => Some(self.labels.get(key).map_or(&self.name, |v| v)),
+            _ => self.labels.get(key).map(String::as_str),
+        }
+    }
+
+    /// The NodePool it belongs to.
+    pub fn pool(&self) -> Option<&str> {
+        self.label(labels::NODEPOOL)
+    }
+
+    /// What is left for further pods. Amounts can be negative on a node that
+    /// holds more than it should.
+    pub fn free(&self) -> Resources {
+        let mut free = self.allocatable.clone();
+        free.subtract(&self.used);
+        free.subtract(&self.reserved);
+        free
+    }
+}

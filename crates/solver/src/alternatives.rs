@@ -1,0 +1,65 @@
+//! Other types that could stand in for the one a node was packed for.
+//!
+//! A provider that meets insufficient capacity retries with another type, so a
+//! NodeClaim names every type that holds the same pods at nearly the price.
+
+use stowage_model::{InstanceType, Offering, Price, Problem, Resources};
+
+use crate::filters::{Place, admit};
+use crate::launches::Launch;
+
+/// How much more than the packed type an alternative may cost, in percent.
+pub const MARGIN_PERCENT: i64 = 15;
+
+fn ceiling(price: Price) -> Price {
+    price.percent(100 + MARGIN_PERCENT)
+}
+
+/// How many other types of the same pool, zone, system and capacity type hold
+/// at least as much of everything as `launch` does, within the price margin.
+pub fn count(problem: &Problem, launches: &[Launch], launch: &Launch) -> usize {
+    let own = launch.offering(problem);
+    launches
+        .iter()
+        .filter(|other| similar(problem, launch, other))
+        .filter(|other| other.offering(problem).price <= ceiling(own.price))
+        .filter(|other| launch.free.fits(&other.free))
+        .count()
+}
+
+/// The other types that hold `shapes` (shape index and how many) in the place of
+/// `launch`, cheapest first.
+pub fn holders<'a>(
+    problem: &'a Problem,
+    launches: &'a [Launch],
+    launch: &Launch,
+    shapes: &[(u32, u32)],
+) -> Vec<(&'a InstanceType, &'a Offering)> {
+    let mut load = Resources::new();
+    for (shape, count) in shapes {
+        load.add(&problem.shapes[*shape as usize].requests.times(i64::from(*count)));
+    }
+    let own = launch.offering(problem);
+    let mut found: Vec<_> = launches
+        .iter()
+        .filter(|other| similar(problem, launch, other))
+        .filter(|other| other.offering(problem).price <= ceiling(own.price) && load.fits(&other.free))
+        .filter(|other| {
+            let place = Place::Launch(other.labels(problem), &other.free);
+            shapes.iter().all(|(shape, _)| admit(&problem.shapes[*shape as usize], &place).is_ok())
+        })
+        .map(|other| (other.instance_type(problem), other.offering(problem)))
+        .collect();
+    found.sort_by(|a, b| (a.1.price, &a.0.name).cmp(&(b.1.price, &b.0.name)));
+    found
+}
+
+fn similar(problem: &Problem, launch: &Launch, other: &Launch) -> bool {
+    let (own, offering) = (launch.offering(problem), other.offering(problem));
+    other.pool == launch.pool
+        && other.variant == launch.variant
+        && other.instance_type != launch.instance_type
+        && other.instance_type(problem).operating_systems[other.os] == launch.instance_type(problem).operating_systems[launch.os]
+        && offering.zone == own.zone
+        && offering.capacity_type == own.capacity_type
+}

@@ -1,0 +1,139 @@
+//! From counts back to named pods on named nodes.
+
+use std::collections::BTreeMap;
+
+use stowage_model::{Binding, CertificateKind, End, NewNode, Plan, Problem, Unplaced};
+
+use crate::effort::Options;
+use crate::launches::Launch;
+use crate::packing::{Packing, Solution};
+use crate::{Outcome, Proofs, alternatives, explain};
+
+/// Hands out pods, in name order, to the fillings of one or more solutions.
+pub(crate) struct Assembly<'a> {
+    problem: &'a Problem,
+    launches: &'a [Launch],
+    /// Pods of each shape not handed out yet, last first.
+    waiting: Vec<Vec<u32>>,
+    nodes: Vec<(usize, Vec<(u32, u32)>)>,
+    existing: BTreeMap<String, Vec<u32>>,
+}
+
+impl<'a> Assembly<'a> {
+    pub(crate) fn new(problem: &'a Problem, launches: &'a [Launch]) -> Self {
+        let mut waiting = vec![Vec::new(); problem.shapes.len()];
+        for (index, pod) in problem.pods.iter().enumerate().rev() {
+            waiting[pod.shape as usize].push(index as u32);
+        }
+        Self { problem, launches, waiting, nodes: Vec::new(), existing: BTreeMap::new() }
+    }
+
+    /// Adds what `solution` places.
+    pub(crate) fn add(&mut self, packing: &Packing, solution: &Solution) {
+        let shapes = |filling: &[(u32, u32)]| -> Vec<(u32, u32)> {
+            filling.iter().map(|(class, count)| (packing.classes[*class as usize].shape, *count)).collect()
+        };
+        for (bin, filling) in packing.bins.iter().zip(&solution.bins) {
+            if !filling.is_empty() {
+                let pods = self.hand_out(&shapes(filling));
+                let name = self.problem.nodes[bin.node as usize].name.clone();
+                self.existing.entry(name).or_default().extend(pods);
+            }
+        }
+        for node in &solution.nodes {
+            self.nodes.push((packing.offers[node.offer].launch as usize, shapes(&node.filling)));
+        }
+    }
+
+    /// How many pods of each shape have a place.
+    pub(crate) fn placed(&self) -> Vec<u32> {
+        let mut placed = vec![0; self.problem.shapes.len()];
+        for (shape, count) in self.nodes.iter().flat_map(|(_, filling)| filling) {
+            placed[*shape as usize] += count;
+        }
+        for pod in self.existing.values().flatten() {
+            placed[self.problem.pods[*pod as usize].shape as usize] += 1;
+        }
+        placed
+    }
+
+    fn hand_out(&mut self, filling: &[(u32, u32)]) -> Vec<u32> {
+        let mut pods: Vec<u32> = Vec::new();
+        for (shape, count) in filling {
+            let waiting = &mut self.waiting[*shape as usize];
+            let from = waiting.len().saturating_sub(*count as usize);
+            pods.extend(waiting.drain(from..));
+        }
+        pods.sort_unstable();
+        pods
+    }
+
+    /// The plan.
+    pub(crate) fn finish(mut self, proofs: Proofs, stopped: Option<End>, options: &Options) -> Outcome {
+        let mut fillings = std::mem::take(&mut self.nodes);
+        fillings.sort();
+        let mut known: BTreeMap<(usize, Vec<(u32, u32)>), Vec<String>> = BTreeMap::new();
+        let mut nodes = Vec::with_capacity(fillings.len());
+        for (index, filling) in fillings {
+            let launch = &self.launches[index];
+            let labels = launch.labels(self.problem);
+            let pods = self.hand_out(&filling);
+            let alternatives = known
+                .entry((index, filling))
+                .or_insert_with_key(|(_, filling)| {
+                    let holders = alternatives::holders(self.problem, self.launches, launch, filling);
+                    holders.into_iter().map(|(t, _)| t.name.to_string()).collect()
+                })
+                .clone();
+            nodes.push(NewNode {
+                pool: labels.pool.name.clone(),
+                instance_type: labels.instance_type.name.to_string(),
+                zone: labels.offering.zone.to_string(),
+                capacity_type: labels.offering.capacity_type,
+                os: labels.os.to_owned(),
+                labels: labels.variant.labels.clone(),
+                price: labels.offering.price,
+                pods,
+                alternatives,
+            });
+        }
+        nodes.sort();
+        let existing: Vec<Binding> = std::mem::take(&mut self.existing)
+            .into_iter()
+            .map(|(node, mut pods)| {
+                pods.sort_unstable();
+                Binding { node, pods }
+            })
+            .collect();
+        let mut left: Vec<u32> = self.waiting.iter().flatten().copied().collect();
+        left.sort_unstable();
+        let mut plan = Plan {
+            nodes,
+            existing,
+            unplaced: Vec::new(),
+            bound: proofs.best.1,
+            certificate: proofs.best.0,
+            end: End::EffortSpent,
+        };
+        let mut reasons: BTreeMap<u32, Vec<stowage_model::Reason>> = BTreeMap::new();
+        for pod in left {
+            let shape = self.problem.pods[pod as usize].shape;
+            let reasons = reasons
+                .entry(shape)
+                .or_insert_with(|| explain::refusals(self.problem, self.launches, shape, &plan.nodes))
+                .clone();
+            plan.unplaced.push(Unplaced { pod, reasons });
+        }
+        if proofs.exact || plan.nodes.is_empty() {
+            plan.bound = plan.price();
+            plan.certificate.kind = if plan.nodes.is_empty() { plan.certificate.kind } else { CertificateKind::Exact };
+        }
+        plan.end = match (plan.bound >= plan.price(), stopped, plan.gap_millionths()) {
+            (true, _, _) => End::Optimal,
+            (_, Some(end), _) => end,
+            (_, _, Some(gap)) if options.target_gap > 0 && gap <= options.target_gap => End::WithinGap,
+            _ => End::EffortSpent,
+        };
+        Outcome { plan, fallback: proofs.fallback }
+    }
+}

@@ -1,0 +1,87 @@
+//! How much work a solve may do, counted in steps so that every machine does
+//! the same.
+
+/// How hard to search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// Greedy answers and the fluid bound.
+    Quick,
+    /// Good within a second or so on a few thousand pods.
+    #[default]
+    Balanced,
+    /// Everything there is.
+    Thorough,
+}
+
+/// Which packing algorithm answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// The optimiser.
+    #[default]
+    Optimise,
+    /// The peer's greedy: the baseline.
+    FirstFit,
+}
+
+/// What a caller can choose.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How hard to search.
+    pub effort: Effort,
+    /// Which algorithm answers.
+    pub algorithm: Algorithm,
+    /// Seed of the randomised search.
+    pub seed: u64,
+    /// Threads for independent parts; never changes the answer.
+    pub threads: usize,
+    /// A gap, in millionths, that is good enough.
+    pub target_gap: i64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { effort: Effort::default(), algorithm: Algorithm::default(), seed: 0, threads: 1, target_gap: 0 }
+    }
+}
+
+/// Step budgets of one island.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    /// Size biases that the dual-guided greedy tries.
+    pub(crate) biases: &'static [f64],
+    /// Rounds of column generation.
+    pub(crate) rounds: usize,
+    /// Most classes for which columns are generated.
+    pub(crate) column_classes: usize,
+    /// Knapsack work, in class visits, that ruin and recreate may spend.
+    pub(crate) repairs: u64,
+    /// States that the exact search may visit.
+    pub(crate) exact_states: u64,
+}
+
+impl Effort {
+    pub(crate) fn budget(self, classes: usize) -> Budget {
+        let few: &[f64] = &[0.0, 0.15];
+        let many: &[f64] = &[0.0, 0.05, 0.15, 0.4, 1.0];
+        let biases = if classes > 2_000 { &few[..1] } else if classes > 400 { few } else { many };
+        match self {
+            Self::Quick => {
+                Budget { biases: &biases[..1], rounds: 0, column_classes: 0, repairs: 0, exact_states: 20_000 }
+            }
+            Self::Balanced => Budget {
+                biases,
+                rounds: 60,
+                column_classes: 60,
+                repairs: 40_000_000,
+                exact_states: 200_000,
+            },
+            Self::Thorough => Budget {
+                biases,
+                rounds: 400,
+                column_classes: 300,
+                repairs: 2_000_000_000,
+                exact_states: 5_000_000,
+            },
+        }
+    }
+}

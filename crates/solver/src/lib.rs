@@ -1,0 +1,213 @@
+//! Pods onto the cheapest nodes, with a lower bound.
+//!
+//! ```text
+//! Problem ─ launches ─ reduce ─ islands ─┬ first fit   a safe answer
+//!                                        ├ fluid       pod values, a bound
+//!                                        ├ greedy      guided by the values
+//!                                        ├ columns     better values and bound
+//!                                        ├ repair      ruin and recreate
+//!                                        └ exact       small cases: proof
+//!                     assemble ─ certificate ─ Plan
+//! ```
+//!
+//! Pure: no clock, no I/O, no threads' timing in the answer. Work is counted in
+//! steps; a [`Monitor`] may watch and stop it.
+
+pub mod alternatives;
+mod assemble;
+mod bound;
+mod certificate;
+mod columns;
+mod effort;
+mod exact;
+pub mod explain;
+pub mod filters;
+mod first_fit;
+mod fluid;
+mod greedy;
+mod island;
+mod knapsack;
+pub mod launches;
+mod lp;
+mod monitor;
+mod packing;
+mod random;
+mod reduce;
+mod ruin_recreate;
+mod search;
+
+use stowage_model::{Certificate, CertificateKind, End, Plan, Price, Problem};
+
+pub use effort::{Algorithm, Effort, Options};
+pub use monitor::{Monitor, Unwatched};
+
+use crate::certificate::Values;
+use crate::island::Island;
+use crate::knapsack::search::Knapsack;
+use crate::packing::{Packing, Solution};
+use crate::reduce::{Weights, reduce};
+use crate::search::Found;
+
+/// The answer, and a second, more easily checked proof of a lower bound in case
+/// the first one is beyond what a checker cares to search.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The plan with its best bound.
+    pub plan: Plan,
+    /// A bound by the fluid relaxation alone.
+    pub fallback: (Certificate, Price),
+}
+
+/// Solves a problem. A plan always exists, be it one that places nothing.
+pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Outcome {
+    let launches = launches::launches(problem);
+    let counts = problem.counts();
+    let packing = reduce(problem, &launches, &counts, Weights::Strict);
+    let first = Round::solve(packing, options, monitor);
+    let widened = first.widen(problem, &launches, options, monitor);
+
+    let mut assembly = assemble::Assembly::new(problem, &launches);
+    assembly.add(&first.packing, &first.solution);
+    if let Some(second) = &widened {
+        assembly.add(&second.packing, &second.solution);
+    }
+    let placed = assembly.placed();
+    let mut relaxed = Vec::new();
+    if !first.packing.limits.is_empty() {
+        relaxed.push("NodePool limits".to_owned());
+    }
+    let proofs = match &widened {
+        None => first.proofs(problem, &placed, &relaxed),
+        Some(_) => {
+            relaxed.push("NodePool weight".to_owned());
+            let whole = reduce(problem, &launches, &counts, Weights::Widened);
+            Round::bound_only(whole).proofs(problem, &placed, &relaxed)
+        }
+    };
+    let stopped = first.stopped.or(widened.as_ref().and_then(|w| w.stopped));
+    assembly.finish(proofs, stopped, options)
+}
+
+/// One reduction and its answer.
+struct Round {
+    packing: Packing,
+    solution: Solution,
+    parts: Vec<(Vec<u32>, Found)>,
+    stopped: Option<End>,
+}
+
+/// Both proofs of a bound.
+pub(crate) struct Proofs {
+    pub(crate) best: (Certificate, Price),
+    pub(crate) fallback: (Certificate, Price),
+    pub(crate) exact: bool,
+}
+
+impl Round {
+    fn solve(packing: Packing, options: &Options, monitor: &dyn Monitor) -> Self {
+        let islands = island::split(&packing);
+        let found = in_parallel(&islands, options.threads, |island| search::search(&island.packing, options, monitor));
+        let mut solution = Solution {
+            nodes: Vec::new(),
+            bins: vec![Vec::new(); packing.bins.len()],
+            unplaced: packing.demand(),
+        };
+        for (island, found) in islands.iter().zip(&found) {
+            island.merge(&found.solution, &mut solution);
+        }
+        solution.nodes.sort();
+        let stopped = found.iter().find_map(|f| f.stopped);
+        let shapes = |island: &Island| island.packing.classes.iter().map(|class| class.shape).collect();
+        let parts = islands.iter().map(shapes).zip(found).collect();
+        Self { packing, solution, parts, stopped }
+    }
+
+    /// No answer, only values for a bound.
+    fn bound_only(packing: Packing) -> Self {
+        let mut kernel = Knapsack::default();
+        let fluid = fluid::solve(&packing, &mut kernel);
+        let shapes = packing.classes.iter().map(|class| class.shape).collect();
+        let found = Found { fluid: (fluid.values, fluid.survey.prices), ..Found::default() };
+        Self { solution: Solution::default(), parts: vec![(shapes, found)], stopped: None, packing }
+    }
+
+    /// Pods that limits kept out of their heaviest pool may use lighter ones.
+    fn widen(
+        &self,
+        problem: &Problem,
+        launches: &[launches::Launch],
+        options: &Options,
+        monitor: &dyn Monitor,
+    ) -> Option<Self> {
+        let weights_differ = problem.pools.windows(2).any(|pair| pair[0].weight != pair[1].weight);
+        let left_over = self.solution.unplaced.iter().any(|count| *count > 0);
+        if !weights_differ || !left_over || self.packing.limits.is_empty() {
+            return None;
+        }
+        let mut left = vec![0; problem.shapes.len()];
+        for (class, count) in self.packing.classes.iter().zip(&self.solution.unplaced) {
+            left[class.shape as usize] = *count;
+        }
+        let mut packing = reduce(problem, launches, &left, Weights::Widened);
+        packing.bins.clear();
+        for node in &self.solution.nodes {
+            let offer = &self.packing.offers[node.offer];
+            if let Some(limit) = offer.limit {
+                for (rest, used) in packing.limits[limit].remaining.iter_mut().zip(&offer.limit_use) {
+                    *rest -= used;
+                }
+            }
+        }
+        let round = Self::solve(packing, options, monitor);
+        (!round.solution.nodes.is_empty()).then_some(round)
+    }
+
+    fn proofs(&self, problem: &Problem, placed: &[u32], relaxed: &[String]) -> Proofs {
+        let mut kernel = Knapsack::default();
+        let gather = |columns: bool| {
+            let mut values = Values { of_shape: vec![0.0; problem.shapes.len()], prices: Vec::new() };
+            for (shapes, found) in &self.parts {
+                let (of_class, prices) = found.columns.as_ref().filter(|_| columns).unwrap_or(&found.fluid);
+                for (shape, value) in shapes.iter().zip(of_class) {
+                    values.of_shape[*shape as usize] = *value;
+                }
+                values.prices.extend(prices.iter().cloned());
+            }
+            values
+        };
+        let mut certify = |columns: bool, kind: CertificateKind| {
+            certificate::certify(problem, &self.packing, &mut kernel, gather(columns), placed, kind, relaxed)
+        };
+        let fallback = certify(false, CertificateKind::Fluid);
+        let any_columns = self.parts.iter().any(|(_, found)| found.columns.is_some());
+        let best = if any_columns { certify(true, CertificateKind::Columns) } else { fallback.clone() };
+        let exact = !self.parts.is_empty() && self.parts.iter().all(|(_, found)| found.exact);
+        Proofs { best, fallback, exact }
+    }
+}
+
+/// Maps in parallel; the answer is that of one thread.
+fn in_parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if threads <= 1 || items.len() <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.min(items.len()))
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut mine = Vec::new();
+                    loop {
+                        let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        let Some(item) = items.get(index) else { break mine };
+                        mine.push((index, work(item)));
+                    }
+                })
+            })
+            .collect();
+        let joined = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
+        joined.flat_map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,95 @@
+//! Covering programs, min c·x subject to A·x ≥ b and x ≥ 0, modelled with
+//! good_lp. This is the only file that names an LP crate: what the rest of the
+//! solver asks of one is a value, a point and duals, all of which it re-checks.
+
+use good_lp::solvers::clarabel::clarabel;
+use good_lp::{Expression, ProblemVariables, Solution, SolutionWithDual, SolverModel, Variable, variable};
+
+/// A sparse covering program.
+#[derive(Debug, Default)]
+pub(crate) struct Covering {
+    /// Cost of each column.
+    pub(crate) cost: Vec<f64>,
+    /// Row and coefficient of each column's entries.
+    pub(crate) columns: Vec<Vec<(usize, f64)>>,
+    /// What each row must reach.
+    pub(crate) rhs: Vec<f64>,
+}
+
+/// A solved program.
+#[derive(Debug)]
+pub(crate) struct Optimum {
+    pub(crate) point: Vec<f64>,
+    pub(crate) duals: Vec<f64>,
+}
+
+impl Covering {
+    /// Adds a column and returns its index.
+    pub(crate) fn push(&mut self, cost: f64, entries: Vec<(usize, f64)>) -> usize {
+        self.cost.push(cost);
+        self.columns.push(entries);
+        self.cost.len() - 1
+    }
+
+    /// Solves with the interior point back end, whose central duals suit column
+    /// generation. `None` where it fails: callers then do without.
+    pub(crate) fn solve(&self) -> Option<Optimum> {
+        let rows = self.rhs.len();
+        // Rows and costs are scaled to about one; resource units differ by 10⁹.
+        let mut scale = vec![0.0_f64; rows];
+        for (row, value) in self.columns.iter().flatten() {
+            scale[*row] = scale[*row].max(value.abs());
+        }
+        scale.iter_mut().filter(|s| **s == 0.0).for_each(|s| *s = 1.0);
+        let unit = self.cost.iter().fold(0.0_f64, |most, c| most.max(c.abs())).max(1e-300);
+
+        let mut variables = ProblemVariables::new();
+        let x: Vec<Variable> = self.cost.iter().map(|_| variables.add(variable().min(0.0))).collect();
+        let objective: Expression = x.iter().zip(&self.cost).map(|(x, cost)| *x * (cost / unit)).sum();
+        let mut lines = vec![Expression::default(); rows];
+        for (x, entries) in x.iter().zip(&self.columns) {
+            for (row, value) in entries {
+                lines[*row].add_mul(value / scale[*row], *x);
+            }
+        }
+        let mut model = variables.minimise(objective).using(clarabel);
+        model.settings().verbose(false);
+        let references: Vec<_> = lines
+            .into_iter()
+            .zip(self.rhs.iter().zip(&scale))
+            .map(|(line, (rhs, scale))| model.add_constraint(line.geq(rhs / scale)))
+            .collect();
+        let mut solution = model.solve().ok()?;
+        let point: Vec<f64> = x.iter().map(|x| solution.value(*x).max(0.0)).collect();
+        let dual = solution.compute_dual();
+        let duals: Vec<f64> = references
+            .into_iter()
+            .zip(&scale)
+            .map(|(row, scale)| good_lp::DualValues::dual(&dual, row).max(0.0) * unit / scale)
+            .collect();
+        (point.iter().chain(&duals).all(|v| v.is_finite())).then_some(Optimum { point, duals })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duals_price_the_right_hand_side() {
+        // A node of 4 cores for $2 and one of 16 for $6, demand 10 cores.
+        let mut program = Covering { rhs: vec![10_000.0], ..Covering::default() };
+        program.push(2e9, vec![(0, 4_000.0)]);
+        program.push(6e9, vec![(0, 16_000.0)]);
+        let optimum = program.solve().unwrap();
+        assert!((optimum.point[1] - 0.625).abs() < 1e-5 && optimum.point[0] < 1e-5);
+        assert!((optimum.duals[0] - 6e9 / 16_000.0).abs() < 1.0, "{}", optimum.duals[0]);
+    }
+
+    #[test]
+    fn an_impossible_program_has_no_optimum() {
+        let mut program = Covering { rhs: vec![1.0, 1.0], ..Covering::default() };
+        program.push(1.0, vec![(0, 1.0)]);
+        assert!(program.solve().is_none());
+    }
+}

@@ -1,0 +1,252 @@
+//! From the problem to its packing: shapes become classes, launches become
+//! offers, and offers that another one beats in everything are left out.
+
+use std::collections::BTreeMap;
+
+use stowage_model::{PodShape, Problem, ResourceName};
+
+use crate::alternatives;
+use crate::filters::{Place, admitted_by_labels};
+use crate::launches::{Launch, lookalikes};
+use crate::packing::{Bin, Class, ClassSet, Limit, Offer, Packing, most};
+
+/// Which pools a class may launch from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weights {
+    /// Only the heaviest that would hold the pod, as Karpenter prefers.
+    Strict,
+    /// Lighter ones too, once limits have kept pods out of the heavier.
+    Widened,
+}
+
+/// Reduces `problem`, leaving `left` pods of each shape to place.
+pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], weights: Weights) -> Packing {
+    let dims = dimensions(problem, left);
+    let classes = classes(problem, &dims, left);
+    let constraints = Constraints::of(problem, &classes);
+    let (representatives, groups) = lookalikes(problem, launches);
+
+    let admitted: Vec<Vec<bool>> = representatives
+        .iter()
+        .map(|launch| {
+            let launch = &launches[*launch];
+            let place = Place::Launch(launch.labels(problem), &launch.free);
+            constraints.representatives.iter().map(|shape| admitted_by_labels(shape, &place)).collect()
+        })
+        .collect();
+    let capacities: Vec<Vec<i64>> = launches.iter().map(|launch| vector(&launch.free, &dims)).collect();
+
+    let lightest = lightest_pools(problem, launches, &classes, &capacities, weights, |launch, class| {
+        admitted[groups[launch]][constraints.of_class[class]]
+    });
+
+    let mut packing = Packing { dims, classes, ..Packing::default() };
+    let limit_names = limits(problem, &mut packing);
+    let profile_of = profiles(problem, launches, &representatives, &admitted, &constraints, &lightest, &mut packing);
+
+    let mut offers: Vec<Offer> = Vec::new();
+    for (index, launch) in launches.iter().enumerate() {
+        if problem.min_alternatives > 0 && alternatives::count(problem, launches, launch) < problem.min_alternatives {
+            continue;
+        }
+        let instance_type = launch.instance_type(problem);
+        let limit = limit_names[launch.pool].as_ref().map(|(slot, _)| *slot);
+        let limit_use = limit_names[launch.pool].as_ref().map_or_else(Vec::new, |(_, names)| {
+            names
+                .iter()
+                .map(|n| if n == ResourceName::NODES { 1 } else { instance_type.capacity.get(n) })
+                .collect()
+        });
+        offers.push(Offer {
+            launch: index as u32,
+            price: launch.offering(problem).price.nanos(),
+            capacity: capacities[index].clone(),
+            profile: profile_of[groups[index]],
+            limit,
+            limit_use,
+        });
+    }
+    packing.offers = undominated(&packing, offers);
+    packing.bins = bins(problem, &packing, &constraints);
+    packing
+}
+
+/// Classes with equal constraints, whatever their size, share the answers of
+/// the label rules.
+struct Constraints<'a> {
+    representatives: Vec<&'a PodShape>,
+    of_class: Vec<usize>,
+}
+
+impl<'a> Constraints<'a> {
+    fn of(problem: &'a Problem, classes: &[Class]) -> Self {
+        let mut known = BTreeMap::new();
+        let mut representatives = Vec::new();
+        let of_class = classes
+            .iter()
+            .map(|class| {
+                let shape = &problem.shapes[class.shape as usize];
+                let key = (&shape.selector, &shape.affinity, &shape.volumes, &shape.tolerations);
+                *known.entry(key).or_insert_with(|| {
+                    representatives.push(shape);
+                    representatives.len() - 1
+                })
+            })
+            .collect();
+        Self { representatives, of_class }
+    }
+}
+
+/// The resources that some pod asks for.
+fn dimensions(problem: &Problem, left: &[u32]) -> Vec<ResourceName> {
+    let asked = problem.shapes.iter().zip(left).filter(|(_, left)| **left > 0);
+    let mut dims: Vec<ResourceName> = asked
+        .flat_map(|(shape, _)| shape.requests.iter().filter(|(_, amount)| *amount > 0).map(|(name, _)| name.clone()))
+        .collect();
+    dims.sort();
+    dims.dedup();
+    dims
+}
+
+fn vector(resources: &stowage_model::Resources, dims: &[ResourceName]) -> Vec<i64> {
+    dims.iter().map(|name| resources.get(name.as_str())).collect()
+}
+
+fn classes(problem: &Problem, dims: &[ResourceName], left: &[u32]) -> Vec<Class> {
+    left.iter()
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+        .map(|(shape, count)| Class {
+            shape: shape as u32,
+            size: vector(&problem.shapes[shape].requests, dims).into_iter().map(|amount| amount.max(0)).collect(),
+            count: *count,
+            priority: problem.shapes[shape].priority,
+        })
+        .collect()
+}
+
+/// Per class, the index of the last pool it may use: pools are sorted by weight.
+fn lightest_pools(
+    problem: &Problem,
+    launches: &[Launch],
+    classes: &[Class],
+    capacities: &[Vec<i64>],
+    weights: Weights,
+    admitted: impl Fn(usize, usize) -> bool,
+) -> Vec<usize> {
+    let everything = problem.pools.len();
+    let one_weight = problem.pools.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+    if one_weight || weights == Weights::Widened {
+        return vec![everything; classes.len()];
+    }
+    (0..classes.len())
+        .map(|class| {
+            let holds = |launch: &usize| admitted(*launch, class) && most(&classes[class].size, &capacities[*launch]) > 0;
+            // Launches come in pool order, so the first holder is in the heaviest pool.
+            let first = (0..launches.len()).find(holds);
+            first.map_or(everything, |launch| {
+                let weight = launches[launch].pool(problem).weight;
+                problem.pools.iter().take_while(|pool| pool.weight >= weight).count()
+            })
+        })
+        .collect()
+}
+
+/// Fills `packing.limits`; per pool, the slot and the names of its limits.
+fn limits(problem: &Problem, packing: &mut Packing) -> Vec<Option<(usize, Vec<String>)>> {
+    problem
+        .pools
+        .iter()
+        .map(|pool| {
+            let remaining = problem.remaining_limits(pool)?;
+            let names = remaining.iter().map(|(name, _)| name.as_str().to_owned()).collect();
+            packing.limits.push(Limit { remaining: remaining.iter().map(|(_, amount)| amount).collect() });
+            Some((packing.limits.len() - 1, names))
+        })
+        .collect()
+}
+
+/// Fills `packing.profiles`; per group of lookalikes, its profile.
+fn profiles(
+    problem: &Problem,
+    launches: &[Launch],
+    representatives: &[usize],
+    admitted: &[Vec<bool>],
+    constraints: &Constraints<'_>,
+    lightest: &[usize],
+    packing: &mut Packing,
+) -> Vec<usize> {
+    let _ = problem;
+    let mut known: BTreeMap<ClassSet, usize> = BTreeMap::new();
+    representatives
+        .iter()
+        .zip(admitted)
+        .map(|(launch, admitted)| {
+            let pool = launches[*launch].pool;
+            let mut set = ClassSet::empty(packing.classes.len());
+            for class in 0..packing.classes.len() {
+                if admitted[constraints.of_class[class]] && pool < lightest[class] {
+                    set.insert(class);
+                }
+            }
+            *known.entry(set.clone()).or_insert_with(|| {
+                packing.profiles.push(set);
+                packing.profiles.len() - 1
+            })
+        })
+        .collect()
+}
+
+/// Leaves out every offer that another beats: it admits no fewer classes, holds
+/// no less, costs no more, and takes no more of the same limits. The rest comes
+/// sorted by price.
+fn undominated(packing: &Packing, mut offers: Vec<Offer>) -> Vec<Offer> {
+    offers.retain(|offer| {
+        let within = |limit: usize| packing.limits[limit].remaining.iter().zip(&offer.limit_use).all(|(r, u)| u <= r);
+        let profile = &packing.profiles[offer.profile];
+        !profile.is_empty()
+            && offer.limit.is_none_or(within)
+            && profile.iter().any(|class| packing.most(class, &offer.capacity) > 0)
+    });
+    offers.sort_by(|a, b| {
+        (a.price, std::cmp::Reverse(&a.capacity), a.launch).cmp(&(b.price, std::cmp::Reverse(&b.capacity), b.launch))
+    });
+    let count = packing.profiles.len();
+    let includes: Vec<Vec<bool>> = (0..count)
+        .map(|a| (0..count).map(|b| packing.profiles[a].includes(&packing.profiles[b])).collect())
+        .collect();
+    let beats = |a: &Offer, b: &Offer| {
+        includes[a.profile][b.profile]
+            && a.capacity.iter().zip(&b.capacity).all(|(a, b)| a >= b)
+            && (a.limit.is_none()
+                || a.limit == b.limit && a.limit_use.iter().zip(&b.limit_use).all(|(a, b)| a <= b))
+    };
+    let mut kept: Vec<Offer> = Vec::new();
+    for offer in offers {
+        if !kept.iter().any(|better| beats(better, &offer)) {
+            kept.push(offer);
+        }
+    }
+    kept
+}
+
+fn bins(problem: &Problem, packing: &Packing, constraints: &Constraints<'_>) -> Vec<Bin> {
+    let mut bins = Vec::new();
+    for (index, node) in problem.nodes.iter().enumerate().filter(|(_, node)| node.schedulable) {
+        let free = node.free();
+        let capacity = vector(&free, &packing.dims);
+        let place = Place::Node(node, &free);
+        let admitted: Vec<bool> =
+            constraints.representatives.iter().map(|shape| admitted_by_labels(shape, &place)).collect();
+        let mut admits = ClassSet::empty(packing.classes.len());
+        for class in 0..packing.classes.len() {
+            if admitted[constraints.of_class[class]] && packing.most(class, &capacity) > 0 {
+                admits.insert(class);
+            }
+        }
+        if !admits.is_empty() {
+            bins.push(Bin { node: index as u32, capacity, admits });
+        }
+    }
+    bins
+}

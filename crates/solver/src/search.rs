@@ -1,0 +1,270 @@
+//! The stages on one island. Each leaves a complete answer, and the best answer
+//! so far is kept, so stopping anywhere is safe.
+
+use stowage_model::{End, Price};
+
+use crate::columns::{self, Generated};
+use crate::effort::{Algorithm, Budget, Options};
+use crate::exact;
+use crate::first_fit;
+use crate::fluid::{self, Fluid};
+use crate::greedy::{Greedy, biased};
+use crate::knapsack::search::{Goal, Knapsack};
+use crate::monitor::Monitor;
+use crate::packing::{Limit, Packed, Packing, Solution};
+use crate::random::Random;
+use crate::ruin_recreate;
+
+/// Pods up to which a complete search is tried.
+const MOST_EXACT: u32 = 50;
+
+/// What one island came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) solution: Solution,
+    /// Values from the fluid relaxation and their resource prices.
+    pub(crate) fluid: (Vec<f64>, Vec<Vec<f64>>),
+    /// Better values from columns, where there are any.
+    pub(crate) columns: Option<(Vec<f64>, Vec<Vec<f64>>)>,
+    /// Nothing cheaper exists, by complete search.
+    pub(crate) exact: bool,
+    /// Why the search was cut short, if it was.
+    pub(crate) stopped: Option<End>,
+}
+
+/// Searches one island.
+pub(crate) fn search(packing: &Packing, options: &Options, monitor: &dyn Monitor) -> Found {
+    let budget = options.effort.budget(packing.classes.len());
+    let mut kernel = Knapsack::default();
+    let mut best = Best::new(packing, first_fit::pack(packing), monitor);
+    best.report("first fit", 0.0);
+    let fluid = fluid::solve(packing, &mut kernel);
+    let mut found = Found {
+        fluid: (fluid.values.clone(), fluid.survey.prices.clone()),
+        stopped: monitor.stop(),
+        ..Found::default()
+    };
+    if options.algorithm == Algorithm::FirstFit || found.stopped.is_some() {
+        found.solution = best.solution;
+        return found;
+    }
+    let mut stages = Stages { packing, kernel, budget, options, monitor };
+    stages.run(&fluid, &mut best, &mut found);
+    found.solution = best.solution;
+    found.stopped = monitor.stop();
+    found
+}
+
+/// The best answer so far.
+struct Best<'a> {
+    packing: &'a Packing,
+    solution: Solution,
+    monitor: &'a dyn Monitor,
+}
+
+impl<'a> Best<'a> {
+    fn new(packing: &'a Packing, solution: Solution, monitor: &'a dyn Monitor) -> Self {
+        Self { packing, solution, monitor }
+    }
+
+    fn offer(&mut self, mut solution: Solution) {
+        solution.nodes.sort();
+        if solution.rank(self.packing) < self.solution.rank(self.packing) {
+            self.solution = solution;
+        }
+    }
+
+    fn price(&self) -> i64 {
+        self.solution.price(self.packing)
+    }
+
+    fn report(&self, stage: &str, bound: f64) {
+        self.monitor.progress(stage, Some(self.solution.dollars(self.packing)), Price::from_nanos(bound as i64));
+    }
+}
+
+struct Stages<'a> {
+    packing: &'a Packing,
+    kernel: Knapsack,
+    budget: Budget,
+    options: &'a Options,
+    monitor: &'a dyn Monitor,
+}
+
+/// Existing nodes filled, and what is left to launch for.
+struct Filled {
+    bins: Vec<Vec<(u32, u32)>>,
+    demand: Vec<u32>,
+}
+
+impl Stages<'_> {
+    fn run(&mut self, fluid: &Fluid, best: &mut Best<'_>, found: &mut Found) {
+        let packing = self.packing;
+        let filled = self.fill_bins(&fluid.values);
+        // What the optimiser launches for, after existing nodes took their part.
+        let rest = Packing {
+            classes: packing
+                .classes
+                .iter()
+                .zip(&filled.demand)
+                .map(|(class, count)| crate::packing::Class { count: *count, ..class.clone() })
+                .collect(),
+            ..packing.clone()
+        };
+        let worth = |values: &[f64], demand: &[u32]| -> f64 {
+            values.iter().zip(demand).map(|(v, n)| v * f64::from(*n)).sum()
+        };
+        let mut bound = worth(&fluid.values, &filled.demand);
+        self.greedy_starts(&rest, &fluid.values, &fluid.survey.ratio, &filled, best);
+        best.report("greedy", bound);
+        if self.done(best, bound) {
+            return;
+        }
+        let mut values = fluid.values.clone();
+        let launched = filled.demand.iter().filter(|n| **n > 0).count();
+        if self.budget.rounds > 0 && launched <= self.budget.column_classes && packing.limits.is_empty() {
+            if let Some(generated) = self.columns(&rest, &fluid.values, best) {
+                if generated.bound > bound * (1.0 + 1e-6) {
+                    bound = generated.bound;
+                    values.clone_from(&generated.values);
+                    if packing.bins.is_empty() {
+                        found.columns = Some((generated.values.clone(), generated.survey.prices.clone()));
+                    }
+                }
+                self.rounded(&rest, &generated, &filled, best);
+                self.greedy_starts(&rest, &generated.values, &generated.survey.ratio, &filled, best);
+                best.report("columns", bound);
+            }
+        }
+        if self.done(best, bound) {
+            return;
+        }
+        self.repair(&rest, &values, bound, &filled, best);
+        best.report("repair", bound);
+        found.exact = self.prove(&values, &filled, best);
+    }
+
+    fn done(&self, best: &Best<'_>, bound: f64) -> bool {
+        let price = best.price() as f64;
+        let wanted = bound * (1.0 + self.options.target_gap as f64 * 1e-6);
+        self.monitor.stop().is_some() || (self.options.target_gap > 0 && price <= wanted)
+    }
+
+    /// Fills existing nodes with what is worth most. Pods that nothing can be
+    /// launched for come first.
+    fn fill_bins(&mut self, values: &[f64]) -> Filled {
+        let packing = self.packing;
+        let mut demand = packing.demand();
+        let most = values.iter().copied().fold(1.0, f64::max) * 1e3;
+        let worth: Vec<f64> = (0..packing.classes.len())
+            .map(|class| {
+                let launchable = packing.offers.iter().any(|offer| packing.admits(offer, class));
+                let base = if launchable { values[class] } else { most };
+                base + most * 1e-9
+            })
+            .collect();
+        let mut bins = Vec::with_capacity(packing.bins.len());
+        for bin in &packing.bins {
+            self.kernel.columns.gather(packing, &bin.capacity, bin.admits.iter(), &worth, &demand);
+            let goal = Goal { useless: -1.0, enough: 0.0, nodes: 32 };
+            let filling = self.kernel.solve(&bin.capacity, goal, None).items;
+            for (class, count) in &filling {
+                demand[*class as usize] -= count;
+            }
+            bins.push(filling);
+        }
+        Filled { bins, demand }
+    }
+
+    fn complete(&self, nodes: Vec<Packed>, left: Vec<u32>, filled: &Filled) -> Solution {
+        Solution { nodes, bins: filled.bins.clone(), unplaced: left }
+    }
+
+    fn greedy_starts(&mut self, rest: &Packing, values: &[f64], ratio: &[f64], filled: &Filled, best: &mut Best<'_>) {
+        for gamma in self.budget.biases {
+            if self.monitor.stop().is_some() {
+                return;
+            }
+            let leaned = biased(rest, values, *gamma);
+            // Leaning raises no value by more than 1 + γ.
+            let ratio = ratio.iter().map(|r| (r + 1e-3) * (1.0 + gamma) * 1.001).collect();
+            let mut greedy = Greedy::new(rest, leaned, ratio, 8);
+            let mut demand = filled.demand.clone();
+            let mut limits: Vec<Limit> = rest.limits.clone();
+            if let Some(nodes) = greedy.run(&mut self.kernel, &mut demand, &mut limits, i64::MAX) {
+                best.offer(self.complete(nodes, demand, filled));
+            }
+        }
+    }
+
+    fn columns(&mut self, rest: &Packing, values: &[f64], best: &Best<'_>) -> Option<Generated> {
+        let wanted: Vec<usize> = (0..rest.classes.len()).filter(|class| rest.classes[*class].count > 0).collect();
+        if wanted.len() != rest.classes.len() {
+            return None;
+        }
+        columns::generate(rest, &mut self.kernel, &best.solution.nodes, values, self.budget.rounds, self.monitor)
+    }
+
+    /// Takes whole multiples of the master's columns and packs what is left.
+    fn rounded(&mut self, rest: &Packing, generated: &Generated, filled: &Filled, best: &mut Best<'_>) {
+        for share in [1.0, 0.75] {
+            let mut demand = filled.demand.clone();
+            let mut nodes = Vec::new();
+            for (column, x) in generated.columns.iter().zip(&generated.point) {
+                let fits = column.filling.iter().map(|(c, n)| demand[*c as usize] / n).min().unwrap_or(0);
+                let times = ((x * share + 1e-6).floor() as u32).min(fits);
+                for (class, count) in &column.filling {
+                    demand[*class as usize] -= count * times;
+                }
+                nodes.extend(std::iter::repeat_n(column.clone(), times as usize));
+            }
+            for gamma in self.budget.biases {
+                let leaned = biased(rest, &generated.values, *gamma);
+                let ratio = vec![f64::INFINITY; rest.offers.len()];
+                let mut left = demand.clone();
+                let mut greedy = Greedy::new(rest, leaned, ratio, 8);
+                if let Some(more) = greedy.run(&mut self.kernel, &mut left, &mut [], i64::MAX) {
+                    let all = nodes.iter().cloned().chain(more).collect();
+                    best.offer(self.complete(all, left, filled));
+                }
+            }
+        }
+    }
+
+    fn repair(&mut self, rest: &Packing, values: &[f64], bound: f64, filled: &Filled, best: &mut Best<'_>) {
+        // First fit may have used existing nodes otherwise; repair keeps them.
+        let own = best.solution.bins == filled.bins;
+        let bins = if own { filled.bins.clone() } else { best.solution.bins.clone() };
+        let left = best.solution.unplaced.clone();
+        let floor = (bound.ceil() as i64).max(0);
+        let mut random = Random::new(self.options.seed ^ 0x5eed);
+        let nodes = ruin_recreate::improve(
+            rest,
+            &mut self.kernel,
+            best.solution.nodes.clone(),
+            values,
+            self.budget.repairs,
+            floor,
+            &mut random,
+            self.monitor,
+        );
+        best.offer(Solution { nodes, bins, unplaced: left });
+    }
+
+    /// Complete search where the island is small and nothing else is in play.
+    fn prove(&mut self, values: &[f64], filled: &Filled, best: &mut Best<'_>) -> bool {
+        let packing = self.packing;
+        let pods: u32 = packing.classes.iter().map(|class| class.count).sum();
+        let plain = packing.bins.is_empty() && packing.limits.is_empty();
+        let all_placed = best.solution.unplaced.iter().all(|n| *n == 0);
+        if !plain || !all_placed || pods > MOST_EXACT || self.monitor.stop().is_some() {
+            return false;
+        }
+        let proof = exact::search(packing, values, best.price(), self.budget.exact_states);
+        if let Some(nodes) = proof.better {
+            let unplaced = vec![0; packing.classes.len()];
+            best.offer(self.complete(nodes, unplaced, filled));
+        }
+        proof.complete
+    }
+}

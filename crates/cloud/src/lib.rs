@@ -1,1 +1,13 @@
-//! x
+//! Where machines come from: the embedded EC2 catalogue, catalogue files in the
+//! kwok provider's form, and price overrides. Everything ends as
+//! [`stowage_model::InstanceType`].
+
+pub mod aws;
+pub mod embedded;
+pub mod error;
+pub mod facts;
+pub mod kwok;
+pub mod prices;
+pub mod sizing;
+
+pub use error::CatalogError;

@@ -16,6 +16,7 @@ pub mod plan;
 pub mod pod;
 pub mod price;
 pub mod problem;
+pub mod quantity;
 pub mod requirement;
 pub mod requirements;
 pub mod resources;

@@ -236,7 +236,7 @@ mod tests {
             }
         }
         assert!(compared > 600, "{compared}");
-        assert_eq!(other_network_cards, ["i7ie.metal-48xl"]);
+        assert_eq!(other_network_cards, ["i7ie.metal-48xl", "i8ge.48xlarge"]);
     }
 
     #[test]

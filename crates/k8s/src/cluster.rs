@@ -1,0 +1,238 @@
+//! The index of everything that planning knows about a cluster.
+//!
+//! A plain struct: objects go in one by one through [`Cluster::apply`], whoever
+//! feeds it, and a [`Problem`](stowage_model::Problem) comes out. Pods are
+//! lowered as they arrive, so that a hundred thousand of them stay small.
+
+mod expand;
+mod pods;
+mod snapshot;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{LimitRange, Node};
+use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use stowage_model::{Code, NodePool};
+
+use crate::error::ObjectError;
+use crate::intern::Interner;
+use crate::lower::volumes::Storage;
+use crate::lower::workload::{self, Template};
+use crate::lower::{self};
+use crate::object::Object;
+use crate::v1;
+
+pub use pods::PodState;
+pub use snapshot::{Assembled, Notes, Replan, Settings};
+
+use pods::{Bare, PodRecord};
+
+/// Everything that was applied.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    pods: Vec<PodRecord>,
+    shapes: Interner<lower::pod::LoweredPod>,
+    label_sets: Interner<BTreeMap<String, String>>,
+    names: Interner<Arc<str>>,
+    owners: Interner<Bare>,
+    nodes: BTreeMap<String, Node>,
+    claims: BTreeMap<String, v1::NodeClaim>,
+    pools: BTreeMap<String, NodePool>,
+    static_pools: BTreeSet<String>,
+    ec2_node_classes: BTreeMap<String, v1::Ec2NodeClass>,
+    kwok_node_classes: BTreeSet<String>,
+    templates: Vec<Template>,
+    daemon_sets: Vec<Template>,
+    autoscalers: Vec<HorizontalPodAutoscaler>,
+    limit_ranges: Vec<LimitRange>,
+    priority_classes: BTreeMap<String, PriorityClass>,
+    runtime_classes: BTreeMap<String, RuntimeClass>,
+    storage: Storage,
+    /// Kinds that are read but not planned for yet, and how many of each.
+    unused: BTreeMap<&'static str, usize>,
+    seen: BTreeSet<(&'static str, String, String)>,
+}
+
+impl Cluster {
+    /// Adds an object. A second object of the same kind and name is refused.
+    pub fn apply(&mut self, object: Object) -> Result<(), ObjectError> {
+        match object {
+            Object::Pod(pod) => self.apply_pod(&pod),
+            Object::Node(node) => {
+                let name = self.once("Node", &node.metadata)?.1;
+                lower::node::lower(&node, &[]).map_err(|e| e.of(format!("Node {name}")))?;
+                self.nodes.insert(name, *node);
+                Ok(())
+            }
+            Object::NodePool(pool) => self.apply_pool(&pool),
+            Object::NodeClaim(claim) => {
+                let name = self.once("NodeClaim", &claim.metadata)?.1;
+                lower::node::lower_claim(&claim).map_err(|e| e.of(format!("NodeClaim {name}")))?;
+                self.claims.insert(name, *claim);
+                Ok(())
+            }
+            Object::Ec2NodeClass(class) => {
+                let name = self.once("EC2NodeClass", &class.metadata)?.1;
+                self.ec2_node_classes.insert(name, *class);
+                Ok(())
+            }
+            Object::KwokNodeClass(class) => {
+                let name = self.once("KWOKNodeClass", &class.metadata)?.1;
+                self.kwok_node_classes.insert(name);
+                Ok(())
+            }
+            other => self.apply_rest(other),
+        }
+    }
+
+    fn apply_pool(&mut self, pool: &v1::NodePool) -> Result<(), ObjectError> {
+        let name = self.once("NodePool", &pool.metadata)?.1;
+        match lower::node_pool::lower(pool).map_err(|e| e.of(format!("NodePool {name}")))? {
+            Some(lowered) => {
+                self.pools.insert(name, lowered);
+            }
+            None => {
+                self.static_pools.insert(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_rest(&mut self, object: Object) -> Result<(), ObjectError> {
+        match object {
+            Object::Deployment(o) => self.apply_template(workload::deployment(&o)),
+            Object::ReplicaSet(o) => self.apply_template(workload::replica_set(&o)),
+            Object::StatefulSet(o) => self.apply_template(workload::stateful_set(&o)),
+            Object::Job(o) => self.apply_template(workload::job(&o)),
+            Object::CronJob(o) => self.apply_template(workload::cron_job(&o)),
+            Object::DaemonSet(o) => {
+                let template = workload::daemon_set(&o);
+                self.remember("DaemonSet", &template.namespace, &template.name)?;
+                self.daemon_sets.push(template);
+                Ok(())
+            }
+            Object::HorizontalPodAutoscaler(o) => {
+                self.once("HorizontalPodAutoscaler", &o.metadata)?;
+                self.autoscalers.push(*o);
+                Ok(())
+            }
+            Object::LimitRange(o) => {
+                self.once("LimitRange", &o.metadata)?;
+                self.limit_ranges.push(*o);
+                Ok(())
+            }
+            Object::PriorityClass(o) => {
+                let name = self.once("PriorityClass", &o.metadata)?.1;
+                self.priority_classes.insert(name, *o);
+                Ok(())
+            }
+            Object::RuntimeClass(o) => {
+                let name = self.once("RuntimeClass", &o.metadata)?.1;
+                self.runtime_classes.insert(name, *o);
+                Ok(())
+            }
+            Object::PersistentVolume(o) => {
+                let name = self.once("PersistentVolume", &o.metadata)?.1;
+                self.storage.volumes.insert(name, *o);
+                Ok(())
+            }
+            Object::PersistentVolumeClaim(o) => {
+                let key = self.once("PersistentVolumeClaim", &o.metadata)?;
+                self.storage.claims.insert(key, *o);
+                Ok(())
+            }
+            Object::StorageClass(o) => {
+                let name = self.once("StorageClass", &o.metadata)?.1;
+                self.storage.classes.insert(name, *o);
+                Ok(())
+            }
+            Object::NodeOverlay(_) => self.count_unused("NodeOverlay"),
+            Object::CapacityBuffer(_) => self.count_unused("CapacityBuffer"),
+            // Needed to disrupt nodes, or implied by other objects: nothing to plan from.
+            _ => Ok(()),
+        }
+    }
+
+    fn count_unused(&mut self, kind: &'static str) -> Result<(), ObjectError> {
+        *self.unused.entry(kind).or_default() += 1;
+        Ok(())
+    }
+
+    fn apply_template(&mut self, template: Template) -> Result<(), ObjectError> {
+        self.remember(template.kind, &template.namespace, &template.name)?;
+        self.templates.push(template);
+        Ok(())
+    }
+
+    /// Namespace and name of an object that must not have come before.
+    fn once(
+        &mut self,
+        kind: &'static str,
+        metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    ) -> Result<(String, String), ObjectError> {
+        let namespace = metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let name = metadata.name.clone().unwrap_or_default();
+        self.remember(kind, &namespace, &name)?;
+        Ok((namespace, name))
+    }
+
+    fn remember(&mut self, kind: &'static str, namespace: &str, name: &str) -> Result<(), ObjectError> {
+        if self.seen.insert((kind, namespace.to_owned(), name.to_owned())) {
+            return Ok(());
+        }
+        Err(ObjectError {
+            code: Code::InDuplicate,
+            object: format!("{kind} {namespace}/{name}"),
+            field: "metadata.name".to_owned(),
+            message: "is in the input twice; remove one of the two".to_owned(),
+        })
+    }
+
+    /// The pools that nodes can be launched from.
+    pub fn pools(&self) -> impl Iterator<Item = &NodePool> {
+        self.pools.values()
+    }
+
+    /// Whether the input has any NodePool, static ones included.
+    pub fn has_pools(&self) -> bool {
+        !self.pools.is_empty() || !self.static_pools.is_empty()
+    }
+
+    /// An EC2NodeClass by name.
+    pub fn ec2_node_class(&self, name: &str) -> Option<&v1::Ec2NodeClass> {
+        self.ec2_node_classes.get(name)
+    }
+
+    /// Whether a KWOKNodeClass of this name is there.
+    pub fn has_kwok_node_class(&self, name: &str) -> bool {
+        self.kwok_node_classes.contains(name)
+    }
+
+    /// Whether there are DaemonSets, or pods of any.
+    pub fn knows_daemons(&self) -> bool {
+        !self.daemon_sets.is_empty() || self.pods.iter().any(|pod| pod.state == PodState::Daemon)
+    }
+
+    /// Whether nothing was applied that could be planned or planned upon.
+    pub fn is_empty(&self) -> bool {
+        self.pods.is_empty() && self.templates.is_empty() && self.daemon_sets.is_empty() && self.nodes.is_empty()
+    }
+
+    /// Extended resources that pods ask for, for finding machines that have them.
+    pub fn extended_resources(&self) -> BTreeSet<String> {
+        let templates = self.templates.iter().filter_map(|t| t.pod.spec.as_ref());
+        let of_templates = templates
+            .filter_map(|spec| lower::pod::lower(spec, &stowage_model::Resources::new()).ok())
+            .map(|lowered| lowered.shape.requests);
+        let used: BTreeSet<u32> = self.pods.iter().map(|pod| pod.shape).collect();
+        let of_pods = used.into_iter().map(|shape| self.shapes.get(shape).shape.requests.clone());
+        let asked = |requests: stowage_model::Resources| {
+            let names = requests.iter().filter(|(name, amount)| *amount > 0 && name.as_str().contains('/'));
+            names.map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+        };
+        of_pods.chain(of_templates).flat_map(asked).collect()
+    }
+}

@@ -1,0 +1,102 @@
+//! Pods.
+
+use k8s_openapi::api::core::v1::{NodeAffinity, PodSpec};
+use stowage_model::{PodShape, Requirement, Requirements, Resources, UnsupportedRule, labels};
+
+use super::{requests, selector, taints};
+use crate::error::FieldError;
+
+/// A pod's shape, but for its volumes, which need objects that may come later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LoweredPod {
+    /// The shape without volumes.
+    pub shape: PodShape,
+    /// Claims that the pod mounts, by name.
+    pub claims: Vec<String>,
+}
+
+/// Lowers a pod's spec. `defaults` are a LimitRange's default requests.
+pub(crate) fn lower(spec: &PodSpec, defaults: &Resources) -> Result<LoweredPod, FieldError> {
+    let mut node_selector = Requirements::new();
+    for (key, value) in spec.node_selector.iter().flatten() {
+        node_selector.add(labels::normalized(key), Requirement::exactly(value));
+    }
+    let node_affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+    let shape = PodShape {
+        requests: requests::effective_requests(spec, defaults)?,
+        selector: node_selector,
+        affinity: required_terms(node_affinity)?,
+        volumes: Vec::new(),
+        tolerations: taints::tolerations(spec.tolerations.as_deref().unwrap_or_default())?,
+        priority: spec.priority.unwrap_or(0),
+        unsupported: unsupported(spec),
+    };
+    Ok(LoweredPod { shape, claims: claims(spec) })
+}
+
+fn required_terms(affinity: Option<&NodeAffinity>) -> Result<Option<Vec<stowage_model::NodeTerm>>, FieldError> {
+    let Some(required) = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()) else {
+        return Ok(None);
+    };
+    const FIELD: &str =
+        "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+    let terms = required.node_selector_terms.iter().enumerate();
+    terms.map(|(index, term)| selector::term(term, &format!("{FIELD}[{index}]"))).collect::<Result<_, _>>().map(Some)
+}
+
+/// Rules that the pod carries and that are not planned for.
+fn unsupported(spec: &PodSpec) -> Vec<UnsupportedRule> {
+    let affinity = spec.affinity.as_ref();
+    let pod_affinity = affinity.and_then(|a| a.pod_affinity.as_ref());
+    let anti = affinity.and_then(|a| a.pod_anti_affinity.as_ref());
+    let some = |list: Option<usize>| list.is_some_and(|length| length > 0);
+    let ports = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let mut rules = Vec::new();
+    let mut carries = |carried: bool, rule: UnsupportedRule| {
+        if carried {
+            rules.push(rule);
+        }
+    };
+    carries(some(spec.topology_spread_constraints.as_ref().map(Vec::len)), UnsupportedRule::TopologySpread);
+    carries(
+        some(pod_affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()).map(Vec::len)),
+        UnsupportedRule::PodAffinity,
+    );
+    carries(
+        some(anti.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()).map(Vec::len)),
+        UnsupportedRule::PodAntiAffinity,
+    );
+    carries(
+        some(
+            affinity
+                .and_then(|a| a.node_affinity.as_ref())
+                .and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref())
+                .map(Vec::len),
+        ),
+        UnsupportedRule::PreferredNodeAffinity,
+    );
+    carries(
+        some(pod_affinity.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref()).map(Vec::len))
+            || some(anti.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref()).map(Vec::len)),
+        UnsupportedRule::PreferredPodAffinity,
+    );
+    carries(
+        ports.flat_map(|c| c.ports.iter().flatten()).any(|port| port.host_port.is_some_and(|p| p > 0)),
+        UnsupportedRule::HostPorts,
+    );
+    carries(some(spec.resource_claims.as_ref().map(Vec::len)), UnsupportedRule::ResourceClaims);
+    rules
+}
+
+fn claims(spec: &PodSpec) -> Vec<String> {
+    let mut names: Vec<String> = spec
+        .volumes
+        .iter()
+        .flatten()
+        .filter_map(|volume| volume.persistent_volume_claim.as_ref())
+        .map(|source| source.claim_name.clone())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}

@@ -1,0 +1,40 @@
+//! NodeOverlay: corrections of price and capacity.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::SelectorRequirement;
+
+/// NodeOverlaySpec is the desired state of a NodeOverlay.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "karpenter.sh",
+    version = "v1alpha1",
+    kind = "NodeOverlay",
+    shortname = "overlays",
+    category = "karpenter",
+    derive = "Default",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeOverlaySpec {
+    /// Which launches this overlay is about.
+    #[serde(default)]
+    pub requirements: Vec<SelectorRequirement>,
+    /// A price in place of the catalogue's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<String>,
+    /// A change of the catalogue's price, absolute or in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_adjustment: Option<String>,
+    /// Extended resources that the nodes will have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<BTreeMap<String, Quantity>>,
+    /// Overlays of higher weight win (1 to 10000).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<i32>,
+}

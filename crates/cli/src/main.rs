@@ -1,2 +1,61 @@
-//! x
-fn main() {}
+//! The stowage binary.
+
+mod args;
+mod assumptions;
+mod catalog;
+mod catalog_command;
+mod check;
+mod crds;
+mod digest;
+mod error;
+mod explain;
+mod input;
+mod monitor;
+mod plan;
+mod plan_file;
+mod question;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Command, Stowage};
+use crate::error::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let stowage = match Stowage::try_parse() {
+        Ok(stowage) => stowage,
+        Err(error) => {
+            let help = !error.use_stderr();
+            let _ = error.print();
+            return ExitCode::from(if help { Exit::Done } else { Exit::Usage });
+        }
+    };
+    // A panic is our own fault, whatever the input was: say so, and use its code.
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(stowage)));
+    let exit = match outcome {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) => {
+            error::print(&failure);
+            failure.exit
+        }
+        Err(_) => {
+            error::print(&Failure::fault("an internal error stopped the run; please report it with the input"));
+            Exit::Fault
+        }
+    };
+    ExitCode::from(exit)
+}
+
+fn run(stowage: Stowage) -> Result<Exit, Failure> {
+    match stowage.command {
+        Command::Plan(args) => plan::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Catalog(args) => catalog_command::run(&args),
+        Command::Crds => crds::run(),
+        Command::Completions { shell } => args::completions(shell),
+        Command::Man => args::man_page(),
+    }
+}

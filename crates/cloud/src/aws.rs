@@ -63,6 +63,12 @@ impl AwsCatalog {
         self.types.iter().map(|(facts, sale)| (facts, sale))
     }
 
+    /// The price of one offering, whatever capacity types were chosen.
+    pub fn price(&self, name: &str, zone: &str, capacity_type: CapacityType) -> Option<Price> {
+        let (facts, sale) = self.types.iter().find(|(facts, _)| facts.name == name)?;
+        self.prices.get(&facts.name, zone, capacity_type).or_else(|| list_price(sale, capacity_type))
+    }
+
     /// How the prices of `names` are known, and how many each.
     pub fn price_bases<'a>(&self, names: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
         let bases: BTreeMap<&str, &str> = self.types.iter().map(|(f, s)| (f.name.as_str(), s.basis.as_str())).collect();

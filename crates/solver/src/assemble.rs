@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use stowage_model::{Binding, CertificateKind, End, NewNode, Plan, Problem, Unplaced};
+use stowage_model::{Binding, Certificate, CertificateKind, End, NewNode, Plan, Price, Problem, Unplaced};
 
 use crate::effort::Options;
 use crate::launches::Launch;
 use crate::packing::{Packing, Solution};
-use crate::{Outcome, Proofs, alternatives, explain};
+use crate::{Outcome, alternatives, explain};
 
 /// Hands out pods, in name order, to the fillings of one or more solutions.
 pub(crate) struct Assembly<'a> {
@@ -68,8 +68,14 @@ impl<'a> Assembly<'a> {
         pods
     }
 
-    /// The plan.
-    pub(crate) fn finish(mut self, proofs: Proofs, stopped: Option<End>, options: &Options) -> Outcome {
+    /// The plan. `proofs` come strongest first; `exact` says that a complete
+    /// search found nothing cheaper.
+    pub(crate) fn finish(
+        mut self,
+        (mut proofs, exact): (Vec<(Certificate, Price)>, bool),
+        stopped: Option<End>,
+        options: &Options,
+    ) -> Outcome {
         let mut fillings = std::mem::take(&mut self.nodes);
         fillings.sort();
         let mut known: BTreeMap<(usize, Vec<(u32, u32)>), Vec<String>> = BTreeMap::new();
@@ -107,14 +113,13 @@ impl<'a> Assembly<'a> {
             .collect();
         let mut left: Vec<u32> = self.waiting.iter().flatten().copied().collect();
         left.sort_unstable();
-        let mut plan = Plan {
-            nodes,
-            existing,
-            unplaced: Vec::new(),
-            bound: proofs.best.1,
-            certificate: proofs.best.0,
-            end: End::EffortSpent,
-        };
+        let price: Price = nodes.iter().map(|node| node.price).sum();
+        if exact && let Some((certificate, _)) = proofs.first() {
+            let certificate = Certificate { kind: CertificateKind::Exact, ..certificate.clone() };
+            proofs.insert(0, (certificate, price));
+        }
+        let (certificate, bound) = proofs.remove(0);
+        let mut plan = Plan { nodes, existing, unplaced: Vec::new(), bound, certificate, end: End::EffortSpent };
         let mut reasons: BTreeMap<u32, Vec<stowage_model::Reason>> = BTreeMap::new();
         for pod in left {
             let shape = self.problem.pods[pod as usize].shape;
@@ -124,16 +129,8 @@ impl<'a> Assembly<'a> {
                 .clone();
             plan.unplaced.push(Unplaced { pod, reasons });
         }
-        if proofs.exact || plan.nodes.is_empty() {
-            plan.bound = plan.price();
-            plan.certificate.kind = if plan.nodes.is_empty() { plan.certificate.kind } else { CertificateKind::Exact };
-        }
-        plan.end = match (plan.bound >= plan.price(), stopped, plan.gap_millionths()) {
-            (true, _, _) => End::Optimal,
-            (_, Some(end), _) => end,
-            (_, _, Some(gap)) if options.target_gap > 0 && gap <= options.target_gap => End::WithinGap,
-            _ => End::EffortSpent,
-        };
-        Outcome { plan, fallback: proofs.fallback }
+        let mut outcome = Outcome { plan, weaker: proofs, stopped, target_gap: options.target_gap };
+        outcome.conclude();
+        outcome
     }
 }

@@ -48,14 +48,43 @@ use crate::packing::{Packing, Solution};
 use crate::reduce::{Weights, reduce};
 use crate::search::Found;
 
-/// The answer, and a second, more easily checked proof of a lower bound in case
-/// the first one is beyond what a checker cares to search.
+/// The answer, with every proof of a lower bound that the search came to, the
+/// strongest first.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The plan with its best bound.
+    /// The plan, with the strongest proof.
     pub plan: Plan,
-    /// A bound by the fluid relaxation alone.
-    pub fallback: (Certificate, Price),
+    /// Weaker proofs, which are easier to check.
+    pub weaker: Vec<(Certificate, Price)>,
+    stopped: Option<End>,
+    target_gap: i64,
+}
+
+impl Outcome {
+    /// Gives the plan the strongest proof that `judge` accepts; some proofs are
+    /// more work to check than a judge cares for. Returns whether one was.
+    pub fn settle(&mut self, judge: impl Fn(&Plan) -> bool) -> bool {
+        loop {
+            if judge(&self.plan) {
+                return true;
+            }
+            if self.weaker.is_empty() {
+                return false;
+            }
+            (self.plan.certificate, self.plan.bound) = self.weaker.remove(0);
+            self.conclude();
+        }
+    }
+
+    /// Says why the search ended, by what is proven and what stopped it.
+    pub(crate) fn conclude(&mut self) {
+        self.plan.end = match (self.plan.bound >= self.plan.price(), self.stopped, self.plan.gap_millionths()) {
+            (true, _, _) => End::Optimal,
+            (_, Some(end), _) => end,
+            (_, _, Some(gap)) if self.target_gap > 0 && gap <= self.target_gap => End::WithinGap,
+            _ => End::EffortSpent,
+        };
+    }
 }
 
 /// Solves a problem. A plan always exists, be it one that places nothing.
@@ -94,13 +123,6 @@ struct Round {
     solution: Solution,
     parts: Vec<(Vec<u32>, Found)>,
     stopped: Option<End>,
-}
-
-/// Both proofs of a bound.
-pub(crate) struct Proofs {
-    pub(crate) best: (Certificate, Price),
-    pub(crate) fallback: (Certificate, Price),
-    pub(crate) exact: bool,
 }
 
 impl Round {
@@ -162,7 +184,8 @@ impl Round {
         (!round.solution.nodes.is_empty()).then_some(round)
     }
 
-    fn proofs(&self, problem: &Problem, placed: &[u32], relaxed: &[String]) -> Proofs {
+    /// Proofs of a bound, the strongest first, and whether the answer is proven.
+    fn proofs(&self, problem: &Problem, placed: &[u32], relaxed: &[String]) -> (Vec<(Certificate, Price)>, bool) {
         let mut kernel = Knapsack::default();
         let gather = |columns: bool| {
             let mut values = Values { of_shape: vec![0.0; problem.shapes.len()], prices: Vec::new() };
@@ -178,11 +201,13 @@ impl Round {
         let mut certify = |columns: bool, kind: CertificateKind| {
             certificate::certify(problem, &self.packing, &mut kernel, gather(columns), placed, kind, relaxed)
         };
-        let fallback = certify(false, CertificateKind::Fluid);
-        let any_columns = self.parts.iter().any(|(_, found)| found.columns.is_some());
-        let best = if any_columns { certify(true, CertificateKind::Columns) } else { fallback.clone() };
+        let mut proofs = Vec::new();
+        if self.parts.iter().any(|(_, found)| found.columns.is_some()) {
+            proofs.push(certify(true, CertificateKind::Columns));
+        }
+        proofs.push(certify(false, CertificateKind::Fluid));
         let exact = !self.parts.is_empty() && self.parts.iter().all(|(_, found)| found.exact);
-        Proofs { best, fallback, exact }
+        (proofs, exact)
     }
 }
 

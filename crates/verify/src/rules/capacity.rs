@@ -1,0 +1,44 @@
+//! Pods and DaemonSets together fit each node.
+
+use stowage_model::{LaunchLabels, Plan, Problem};
+
+use crate::Rule;
+use crate::facts;
+
+pub(crate) struct Capacity;
+
+impl Rule for Capacity {
+    fn name(&self) -> &'static str {
+        "capacity"
+    }
+
+    fn check(&self, problem: &Problem, plan: &Plan, found: &mut Vec<(String, String)>) {
+        for (index, node) in plan.nodes.iter().enumerate() {
+            let Ok(launched) = facts::find(problem, node) else { continue };
+            let variant = facts::variant(node);
+            let labels = LaunchLabels {
+                pool: launched.pool,
+                variant: &variant,
+                instance_type: launched.instance_type,
+                os: &node.os,
+                offering: launched.offering,
+            };
+            let free = facts::free(problem, &labels);
+            let load = facts::load(problem, &node.pods);
+            if let Some((name, asked, there)) = load.first_shortage(&free) {
+                let message = format!("its pods ask for {asked} {name}, it has {there}");
+                found.push((format!("new node {index} ({})", node.instance_type), message));
+            }
+        }
+        for binding in &plan.existing {
+            let Some(node) = problem.nodes.iter().find(|node| node.name == binding.node) else { continue };
+            let mut free = node.allocatable.clone();
+            free.subtract(&node.used);
+            free.subtract(&node.reserved);
+            let load = facts::load(problem, &binding.pods);
+            if let Some((name, asked, there)) = load.first_shortage(&free) {
+                found.push((format!("node {}", node.name), format!("its new pods ask for {asked} {name}, it has {there}")));
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A pod without a place has none: no launch holds it alone, or a limit is in
+//! the way, and no existing node has room beside what the plan puts there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stowage_model::{Plan, Problem, ResourceName, Resources};
+
+use crate::Rule;
+use crate::facts;
+
+pub(crate) struct UnplacedPods;
+
+impl Rule for UnplacedPods {
+    fn name(&self) -> &'static str {
+        "unplaced"
+    }
+
+    fn check(&self, problem: &Problem, plan: &Plan, found: &mut Vec<(String, String)>) {
+        let mut shapes: BTreeMap<u32, u32> = BTreeMap::new();
+        for unplaced in &plan.unplaced {
+            shapes.entry(problem.pods[unplaced.pod as usize].shape).or_insert(unplaced.pod);
+            if unplaced.reasons.is_empty() {
+                let name = problem.pods[unplaced.pod as usize].to_string();
+                found.push((format!("pod {name}"), "is unplaced without a reason".to_owned()));
+            }
+        }
+        if shapes.is_empty() {
+            return;
+        }
+        let rest = remaining(problem, plan);
+        let mut placeable: BTreeSet<(u32, String)> = BTreeSet::new();
+        let mut satisfied: BTreeSet<u32> = BTreeSet::new();
+        facts::each_launch(problem, |pool, labels| {
+            for shape in shapes.keys().filter(|shape| !satisfied.contains(shape)).copied().collect::<Vec<_>>() {
+                let data = &problem.shapes[shape as usize];
+                let admitted = facts::tolerates(data, &labels.pool.taints)
+                    && facts::labels_admit(data, &|key| labels.get(key))
+                    && data.requests.fits(&facts::free(problem, &labels));
+                let allowed = rest[pool].as_ref().is_none_or(|rest| counted(&labels.instance_type.capacity, rest).fits(rest));
+                if admitted && allowed && enough_alternatives(problem) {
+                    placeable.insert((shape, format!("pool {} could launch {}", labels.pool.name, labels.instance_type.name)));
+                    satisfied.insert(shape);
+                }
+            }
+        });
+        for node in problem.nodes.iter().filter(|node| node.schedulable) {
+            let mut free = node.free();
+            for binding in plan.existing.iter().filter(|binding| binding.node == node.name) {
+                free.subtract(&facts::load(problem, &binding.pods));
+            }
+            for shape in shapes.keys() {
+                let data = &problem.shapes[*shape as usize];
+                let admitted = facts::tolerates(data, &node.taints) && facts::labels_admit(data, &|key| node.label(key));
+                if admitted && data.requests.fits(&free) {
+                    placeable.insert((*shape, format!("node {} has room", node.name)));
+                }
+            }
+        }
+        for (shape, where_) in placeable {
+            let name = problem.pods[shapes[&shape] as usize].to_string();
+            found.push((format!("pod {name}"), format!("is unplaced, though {where_}")));
+        }
+    }
+}
+
+/// With a minimum of alternatives a launch may be refused for lack of them,
+/// which this rule does not judge.
+fn enough_alternatives(problem: &Problem) -> bool {
+    problem.min_alternatives == 0
+}
+
+/// What each pool's limits leave after the plan.
+fn remaining(problem: &Problem, plan: &Plan) -> Vec<Option<Resources>> {
+    problem
+        .pools
+        .iter()
+        .map(|pool| {
+            let mut rest = problem.remaining_limits(pool)?;
+            for node in plan.nodes.iter().filter(|node| node.pool == pool.name) {
+                if let Ok(launched) = facts::find(problem, node) {
+                    let used = counted(&launched.instance_type.capacity, &rest);
+                    rest.subtract(&used);
+                }
+            }
+            Some(rest)
+        })
+        .collect()
+}
+
+fn counted(capacity: &Resources, limits: &Resources) -> Resources {
+    limits
+        .iter()
+        .map(|(name, _)| {
+            let amount = if name.as_str() == ResourceName::NODES { 1 } else { capacity.get(name.as_str()) };
+            (name.as_str().to_owned(), amount)
+        })
+        .collect()
+}

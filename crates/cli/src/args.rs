@@ -143,6 +143,9 @@ pub(crate) struct SearchArgs {
     /// Other instance types that each node must leave open
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) min_alternatives: usize,
+    /// Show every stage of the search on standard error, however short
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

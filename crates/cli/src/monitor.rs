@@ -29,18 +29,20 @@ pub(crate) struct Watch {
     limit: Option<Duration>,
     interrupted: &'static AtomicBool,
     last: Mutex<Option<Instant>>,
+    verbose: bool,
 }
 
 const QUIET: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_millis(500);
 
 impl Watch {
-    pub(crate) fn new(limit: Option<f64>) -> Self {
+    pub(crate) fn new(limit: Option<f64>, verbose: bool) -> Self {
         Self {
             started: Instant::now(),
             limit: limit.map(Duration::from_secs_f64),
             interrupted: catch_interrupts(),
             last: Mutex::new(None),
+            verbose,
         }
     }
 }
@@ -56,7 +58,8 @@ impl Monitor for Watch {
     fn progress(&self, stage: &str, incumbent: Option<Price>, bound: Price) {
         let now = Instant::now();
         let Ok(mut last) = self.last.lock() else { return };
-        if now - self.started < QUIET || last.is_some_and(|before| now - before < EVERY) {
+        let early = now - self.started < QUIET || last.is_some_and(|before| now - before < EVERY);
+        if early && !self.verbose {
             return;
         }
         *last = Some(now);
@@ -69,9 +72,9 @@ impl Monitor for Watch {
         let price = incumbent.map_or_else(|| "none yet".to_owned(), |price| price.to_string());
         let mut out = std::io::stderr().lock();
         let seconds = (now - self.started).as_secs_f64();
-        let text = format!("{seconds:6.1}s {stage}: best {price}/h, bound {bound}/h{gap}");
+        let text = format!("{seconds:6.2}s {stage}: best {price}/h, bound {bound}/h{gap}");
         // A terminal's line is overwritten; a log gets lines.
-        let _ = if out.is_terminal() { write!(out, "\r\x1b[K{text}") } else { writeln!(out, "{text}") };
+        let _ = if out.is_terminal() && !self.verbose { write!(out, "\r\x1b[K{text}") } else { writeln!(out, "{text}") };
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
 
 /// Solves, and has the answer judged before anybody sees it.
 pub(crate) fn solve(problem: &Problem, args: &SearchArgs) -> Result<Plan, Failure> {
-    let watch = Watch::new(args.time_limit);
+    let watch = Watch::new(args.time_limit, args.verbose);
     let options = Options {
         effort: match args.effort {
             EffortChoice::Quick => Effort::Quick,

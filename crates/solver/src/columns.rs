@@ -33,6 +33,11 @@ pub(crate) struct Generated {
 const SMOOTHING: f64 = 0.6;
 /// Columns that one round may add.
 const MOST_NEW: usize = 80;
+/// Columns whose value falls short of their price by more than this share are
+/// not used by any good answer.
+const NEARLY: f64 = 0.003;
+/// Fewer new columns than this are too few to be worth another master.
+const FEW_NEW: usize = 16;
 
 /// Generates columns for `packing`, from fillings that some plan uses already
 /// and from the fluid relaxation's `values`.
@@ -56,11 +61,13 @@ pub(crate) fn generate(
     let mut best = Generated { values: values.to_vec(), bound: worth(values), ..Generated::default() };
     let mut center = values.to_vec();
     let mut ratio = vec![f64::INFINITY; packing.offers.len()];
+    let mut own_ratio = ratio.clone();
     let mut alpha = SMOOTHING;
+    let mut duals = values.to_vec();
     for _ in 0..rounds {
         let optimum = master.program.solve()?;
         let objective: f64 = optimum.point.iter().zip(&master.program.cost).map(|(x, c)| x * c).sum();
-        best.point.clone_from(&optimum.point);
+        duals.clone_from(&optimum.duals);
         let close = best.bound >= objective * (1.0 - 2e-4);
         if close || monitor.stop().is_some() {
             break;
@@ -74,15 +81,12 @@ pub(crate) fn generate(
             best.values = mixed.iter().map(|v| v / found.worst).collect();
             center.clone_from(&best.values);
         }
-        let mut added = 0;
-        for column in found.columns {
-            let value: f64 = column.filling.iter().map(|(c, n)| optimum.duals[*c as usize] * f64::from(*n)).sum();
-            if added < MOST_NEW
-                && value > packing.offers[column.offer].price as f64 * (1.0 + 1e-6)
-                && master.add(packing, column)
-            {
-                added += 1;
-            }
+        let mut added = master.take(packing, found.columns, &optimum.duals);
+        // Smoothed values find the bound sooner, the master's own find more
+        // columns; where the former give few, both are asked.
+        if added < FEW_NEW && alpha > 0.0 {
+            let own = price(packing, kernel, &optimum.duals, &demand, &mut own_ratio);
+            added += master.take(packing, own.columns, &optimum.duals);
         }
         if added == 0 {
             if alpha == 0.0 {
@@ -91,8 +95,7 @@ pub(crate) fn generate(
             alpha = if alpha < 0.25 { 0.0 } else { alpha * 0.5 };
         }
     }
-    best.columns = master.columns;
-    best.point.resize(best.columns.len(), 0.0);
+    (best.columns, best.point) = master.vertex(&duals);
     // The bound is stated again with as much search as its proof may use.
     let again = survey(packing, kernel, &best.values, &demand, Vec::new(), 200, 1.0 - 1e-9);
     if again.worst > 0.0 {
@@ -115,6 +118,36 @@ impl Master {
     fn new(packing: &Packing) -> Self {
         let rhs = packing.classes.iter().map(|class| f64::from(class.count)).collect();
         Self { program: Covering { rhs, ..Covering::default() }, columns: Vec::new(), known: BTreeSet::new() }
+    }
+
+    /// A vertex of the master, over the columns that its duals nearly pay for.
+    fn vertex(self, duals: &[f64]) -> (Vec<Packed>, Vec<f64>) {
+        let mut program = Covering { rhs: self.program.rhs.clone(), ..Covering::default() };
+        let mut kept = Vec::new();
+        for (index, column) in self.columns.into_iter().enumerate() {
+            let cost = self.program.cost[index];
+            let value: f64 = column.filling.iter().map(|(c, n)| duals[*c as usize] * f64::from(*n)).sum();
+            // The first columns hold one class each and keep the program feasible.
+            if index < program.rhs.len() || value > cost * (1.0 - NEARLY) {
+                program.push(cost, self.program.columns[index].clone());
+                kept.push(column);
+            }
+        }
+        let point = program.solve_at_vertex().unwrap_or_else(|| vec![0.0; kept.len()]);
+        (kept, point)
+    }
+
+    /// Adds those of `found` that are worth more than they cost; returns how many.
+    fn take(&mut self, packing: &Packing, found: Vec<Packed>, duals: &[f64]) -> usize {
+        let mut added = 0;
+        for column in found {
+            let value: f64 = column.filling.iter().map(|(c, n)| duals[*c as usize] * f64::from(*n)).sum();
+            let pays = value > packing.offers[column.offer].price as f64 * (1.0 + 1e-6);
+            if added < MOST_NEW && pays && self.add(packing, column) {
+                added += 1;
+            }
+        }
+        added
     }
 
     fn add(&mut self, packing: &Packing, column: Packed) -> bool {

@@ -71,8 +71,8 @@ impl Effort {
             Self::Balanced => Budget {
                 biases,
                 rounds: 60,
-                column_classes: 60,
-                repairs: 40_000_000,
+                column_classes: 250,
+                repairs: 3_000_000,
                 exact_states: 200_000,
             },
             Self::Thorough => Budget {

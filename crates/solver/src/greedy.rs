@@ -16,6 +16,8 @@ pub(crate) struct Greedy<'a> {
     ratio: Vec<f64>,
     hints: Vec<Option<Vec<f64>>>,
     members: Vec<Vec<usize>>,
+    /// Offers that are looked at.
+    candidates: Vec<usize>,
     nodes: usize,
 }
 
@@ -24,18 +26,25 @@ impl<'a> Greedy<'a> {
     /// under them; infinity where nothing is known.
     pub(crate) fn new(packing: &'a Packing, values: Vec<f64>, ratio: Vec<f64>, nodes: usize) -> Self {
         let members = packing.profiles.iter().map(|profile| profile.iter().collect()).collect();
-        Self { packing, values, ratio, hints: vec![None; packing.offers.len()], members, nodes }
+        let candidates = (0..packing.offers.len()).collect();
+        Self { packing, values, ratio, hints: vec![None; packing.offers.len()], members, candidates, nodes }
     }
 
-    /// The same, over a few classes only.
-    pub(crate) fn among(packing: &'a Packing, classes: &[usize], values: Vec<f64>, nodes: usize) -> Self {
+    /// The same, over a few classes and offers only.
+    pub(crate) fn among(
+        packing: &'a Packing,
+        classes: &[usize],
+        candidates: Vec<usize>,
+        values: Vec<f64>,
+        nodes: usize,
+    ) -> Self {
         let members = packing
             .profiles
             .iter()
             .map(|profile| classes.iter().copied().filter(|class| profile.contains(*class)).collect())
             .collect();
         let offers = packing.offers.len();
-        Self { packing, values, ratio: vec![f64::INFINITY; offers], hints: vec![None; offers], members, nodes }
+        Self { packing, values, ratio: vec![f64::INFINITY; offers], hints: vec![None; offers], members, candidates, nodes }
     }
 
     /// Buys nodes until `demand` is met or nothing that is left can be placed.
@@ -87,7 +96,8 @@ impl<'a> Greedy<'a> {
 
     /// The offer and filling worth most per dollar.
     fn best(&mut self, kernel: &mut Knapsack, demand: &[u32], limits: &[Limit]) -> Option<(usize, Vec<(u32, u32)>)> {
-        let mut order: Vec<usize> = (0..self.packing.offers.len()).filter(|k| self.ratio[*k] > 0.0).collect();
+        self.candidates.retain(|k| self.ratio[*k] > 0.0);
+        let mut order = self.candidates.clone();
         order.sort_unstable_by(|a, b| self.ratio[*b].total_cmp(&self.ratio[*a]).then(a.cmp(b)));
         let mut best: Option<(f64, usize, Vec<(u32, u32)>)> = None;
         for k in order {

@@ -3,6 +3,7 @@
 //! solver asks of one is a value, a point and duals, all of which it re-checks.
 
 use good_lp::solvers::clarabel::clarabel;
+use good_lp::solvers::microlp::microlp;
 use good_lp::{Expression, ProblemVariables, Solution, SolutionWithDual, SolverModel, Variable, variable};
 
 /// A sparse covering program.
@@ -35,23 +36,8 @@ impl Covering {
     /// generation. `None` where it fails: callers then do without.
     pub(crate) fn solve(&self) -> Option<Optimum> {
         let rows = self.rhs.len();
-        // Rows and costs are scaled to about one; resource units differ by 10⁹.
-        let mut scale = vec![0.0_f64; rows];
-        for (row, value) in self.columns.iter().flatten() {
-            scale[*row] = scale[*row].max(value.abs());
-        }
-        scale.iter_mut().filter(|s| **s == 0.0).for_each(|s| *s = 1.0);
-        let unit = self.cost.iter().fold(0.0_f64, |most, c| most.max(c.abs())).max(1e-300);
-
-        let mut variables = ProblemVariables::new();
-        let x: Vec<Variable> = self.cost.iter().map(|_| variables.add(variable().min(0.0))).collect();
-        let objective: Expression = x.iter().zip(&self.cost).map(|(x, cost)| *x * (cost / unit)).sum();
-        let mut lines = vec![Expression::default(); rows];
-        for (x, entries) in x.iter().zip(&self.columns) {
-            for (row, value) in entries {
-                lines[*row].add_mul(value / scale[*row], *x);
-            }
-        }
+        let (scale, unit) = self.scales();
+        let Model { variables, x, objective, lines } = self.model(&scale, unit);
         let mut model = variables.minimise(objective).using(clarabel);
         model.settings().verbose(false);
         let references: Vec<_> = lines
@@ -59,6 +45,7 @@ impl Covering {
             .zip(self.rhs.iter().zip(&scale))
             .map(|(line, (rhs, scale))| model.add_constraint(line.geq(rhs / scale)))
             .collect();
+        debug_assert_eq!(references.len(), rows);
         let mut solution = model.solve().ok()?;
         let point: Vec<f64> = x.iter().map(|x| solution.value(*x).max(0.0)).collect();
         let dual = solution.compute_dual();
@@ -69,6 +56,52 @@ impl Covering {
             .collect();
         (point.iter().chain(&duals).all(|v| v.is_finite())).then_some(Optimum { point, duals })
     }
+
+    /// Solves with the simplex back end, whose answer is a vertex: it uses no
+    /// more columns than there are rows, which rounding depends on.
+    pub(crate) fn solve_at_vertex(&self) -> Option<Vec<f64>> {
+        let (scale, unit) = self.scales();
+        let Model { variables, x, objective, lines } = self.model(&scale, unit);
+        let mut model = variables.minimise(objective).using(microlp);
+        for (line, (rhs, scale)) in lines.into_iter().zip(self.rhs.iter().zip(&scale)) {
+            model.add_constraint(line.geq(rhs / scale));
+        }
+        let solution = model.solve().ok()?;
+        let point: Vec<f64> = x.iter().map(|x| solution.value(*x).max(0.0)).collect();
+        point.iter().all(|v| v.is_finite()).then_some(point)
+    }
+
+    /// Rows and costs are scaled to about one; resource units differ by 10⁹.
+    fn scales(&self) -> (Vec<f64>, f64) {
+        let mut scale = vec![0.0_f64; self.rhs.len()];
+        for (row, value) in self.columns.iter().flatten() {
+            scale[*row] = scale[*row].max(value.abs());
+        }
+        scale.iter_mut().filter(|s| **s == 0.0).for_each(|s| *s = 1.0);
+        let unit = self.cost.iter().fold(0.0_f64, |most, c| most.max(c.abs())).max(1e-300);
+        (scale, unit)
+    }
+
+    fn model(&self, scale: &[f64], unit: f64) -> Model {
+        let mut variables = ProblemVariables::new();
+        let x: Vec<Variable> = self.cost.iter().map(|_| variables.add(variable().min(0.0))).collect();
+        let objective: Expression = x.iter().zip(&self.cost).map(|(x, cost)| *x * (cost / unit)).sum();
+        let mut lines = vec![Expression::default(); self.rhs.len()];
+        for (x, entries) in x.iter().zip(&self.columns) {
+            for (row, value) in entries {
+                lines[*row].add_mul(value / scale[*row], *x);
+            }
+        }
+        Model { variables, x, objective, lines }
+    }
+}
+
+/// A program in good_lp's terms.
+struct Model {
+    variables: ProblemVariables,
+    x: Vec<Variable>,
+    objective: Expression,
+    lines: Vec<Expression>,
 }
 
 #[cfg(test)]

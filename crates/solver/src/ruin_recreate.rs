@@ -17,12 +17,13 @@ pub(crate) fn improve(
     kernel: &mut Knapsack,
     nodes: Vec<Packed>,
     values: &[f64],
+    ratio: &[f64],
     work: u64,
     floor: i64,
     random: &mut Random,
     monitor: &dyn Monitor,
 ) -> Vec<Packed> {
-    let mut state = State::new(packing, nodes, values);
+    let mut state = State::new(packing, nodes, values, ratio);
     let mut best = state.nodes.clone();
     let mut best_price = state.price;
     let until = kernel.work.saturating_add(work);
@@ -51,16 +52,27 @@ struct State<'a> {
     price: i64,
     /// What pool limits still allow.
     limits: Vec<Limit>,
+    /// Offers that are nearly worth their price: others never make a good node,
+    /// and a node that is not full goes to its cheapest holder anyway.
+    worthy: Vec<usize>,
 }
 
+/// Worth ÷ price from which an offer is looked at; with few nodes it pays to be
+/// less choosy, as their last ones are far from full.
+const WORTHY: f64 = 0.97;
+const WORTHY_AMONG_FEW: f64 = 0.8;
+const FEW_NODES: usize = 500;
+
 impl<'a> State<'a> {
-    fn new(packing: &'a Packing, mut nodes: Vec<Packed>, base: &'a [f64]) -> Self {
+    fn new(packing: &'a Packing, mut nodes: Vec<Packed>, base: &'a [f64], ratio: &[f64]) -> Self {
         for node in &mut nodes {
             node.offer = packing.cheapest_holder(node.offer, &node.filling);
         }
         let free = nodes.iter().map(|node| free(packing, node)).collect();
         let price = nodes.iter().map(|node| packing.offers[node.offer].price).sum();
-        let mut state = Self { packing, base, nodes: Vec::new(), free, price, limits: packing.limits.clone() };
+        let limits = packing.limits.clone();
+        let worthy = worthy(packing, ratio, if nodes.len() < FEW_NODES { WORTHY_AMONG_FEW } else { WORTHY });
+        let mut state = Self { packing, base, nodes: Vec::new(), free, price, limits, worthy };
         for node in &nodes {
             state.account(node, -1);
         }
@@ -133,7 +145,7 @@ impl<'a> State<'a> {
         }
         let allowance = (heat * 2e-6 * -random.unit().ln() * self.price as f64) as i64;
         let ceiling = old.saturating_add(allowance).saturating_add(1);
-        let mut greedy = Greedy::among(self.packing, &classes, values, 2);
+        let mut greedy = Greedy::among(self.packing, &classes, self.worthy.clone(), values, 2);
         let wanted = demand.iter().any(|count| *count > 0);
         let bought = if wanted { greedy.run(kernel, &mut demand, &mut self.limits, ceiling) } else { Some(Vec::new()) };
         match bought.filter(|_| demand.iter().all(|count| *count == 0)) {
@@ -193,6 +205,21 @@ impl<'a> State<'a> {
         }
         touched
     }
+}
+
+fn worthy(packing: &Packing, ratio: &[f64], least: f64) -> Vec<usize> {
+    let mut worthy: Vec<usize> = (0..packing.offers.len()).filter(|k| ratio.get(*k).is_none_or(|r| *r >= least)).collect();
+    for class in 0..packing.classes.len() {
+        let each = |k: &usize| {
+            let offer = &packing.offers[*k];
+            offer.price as f64 / packing.most(class, &offer.capacity) as f64
+        };
+        let holders = (0..packing.offers.len()).filter(|k| packing.admits(&packing.offers[*k], class));
+        worthy.extend(holders.min_by(|a, b| each(a).total_cmp(&each(b)).then(a.cmp(b))));
+    }
+    worthy.sort_unstable();
+    worthy.dedup();
+    worthy
 }
 
 fn add(filling: &mut Vec<(u32, u32)>, class: u32, count: u32) {

@@ -48,6 +48,7 @@ pub(crate) fn search(packing: &Packing, options: &Options, monitor: &dyn Monitor
         found.solution = best.solution;
         return found;
     }
+    best.report("fluid", fluid.values.iter().zip(packing.demand()).map(|(v, n)| v * f64::from(n)).sum());
     let mut stages = Stages { packing, kernel, budget, options, monitor };
     stages.run(&fluid, &mut best, &mut found);
     found.solution = best.solution;
@@ -121,17 +122,21 @@ impl Stages<'_> {
             return;
         }
         let mut values = fluid.values.clone();
+        let mut ratio = fluid.survey.ratio.clone();
         let launched = filled.demand.iter().filter(|n| **n > 0).count();
         if self.budget.rounds > 0 && launched <= self.budget.column_classes && packing.limits.is_empty() {
             if let Some(generated) = self.columns(&rest, &fluid.values, best) {
                 if generated.bound > bound * (1.0 + 1e-6) {
                     bound = generated.bound;
                     values.clone_from(&generated.values);
+                    ratio.clone_from(&generated.survey.ratio);
                     if packing.bins.is_empty() {
                         found.columns = Some((generated.values.clone(), generated.survey.prices.clone()));
                     }
                 }
+                best.report("generated", bound);
                 self.rounded(&rest, &generated, &filled, best);
+                best.report("rounded", bound);
                 self.greedy_starts(&rest, &generated.values, &generated.survey.ratio, &filled, best);
                 best.report("columns", bound);
             }
@@ -139,7 +144,7 @@ impl Stages<'_> {
         if self.done(best, bound) {
             return;
         }
-        self.repair(&rest, &values, bound, &filled, best);
+        self.repair(&rest, (&values, &ratio), bound, &filled, best);
         best.report("repair", bound);
         found.exact = self.prove(&values, &filled, best);
     }
@@ -231,7 +236,7 @@ impl Stages<'_> {
         }
     }
 
-    fn repair(&mut self, rest: &Packing, values: &[f64], bound: f64, filled: &Filled, best: &mut Best<'_>) {
+    fn repair(&mut self, rest: &Packing, (values, ratio): (&[f64], &[f64]), bound: f64, filled: &Filled, best: &mut Best<'_>) {
         // First fit may have used existing nodes otherwise; repair keeps them.
         let own = best.solution.bins == filled.bins;
         let bins = if own { filled.bins.clone() } else { best.solution.bins.clone() };
@@ -243,6 +248,7 @@ impl Stages<'_> {
             &mut self.kernel,
             best.solution.nodes.clone(),
             values,
+            ratio,
             self.budget.repairs,
             floor,
             &mut random,

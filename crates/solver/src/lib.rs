@@ -28,6 +28,7 @@ mod greedy;
 mod island;
 mod knapsack;
 pub mod launches;
+mod leftover;
 mod lp;
 mod monitor;
 mod packing;
@@ -45,7 +46,7 @@ use crate::certificate::Values;
 use crate::island::Island;
 use crate::knapsack::search::Knapsack;
 use crate::packing::{Packing, Solution};
-use crate::reduce::{Weights, reduce};
+use crate::reduce::{Purpose, Weights, reduce};
 use crate::search::Found;
 
 /// The answer, with every proof of a lower bound that the search came to, the
@@ -91,7 +92,7 @@ impl Outcome {
 pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Outcome {
     let launches = launches::launches(problem);
     let counts = problem.counts();
-    let packing = reduce(problem, &launches, &counts, Weights::Strict);
+    let packing = reduce(problem, &launches, &counts, Weights::Strict, Purpose::Pack);
     let first = Round::solve(packing, options, monitor);
     let widened = first.widen(problem, &launches, options, monitor);
 
@@ -105,13 +106,20 @@ pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Out
     if !first.packing.limits.is_empty() {
         relaxed.push("NodePool limits".to_owned());
     }
-    let proofs = match &widened {
-        None => first.proofs(problem, &placed, &relaxed),
-        Some(_) => {
-            relaxed.push("NodePool weight".to_owned());
-            let whole = reduce(problem, &launches, &counts, Weights::Widened);
-            Round::bound_only(whole).proofs(problem, &placed, &relaxed)
-        }
+    if problem.min_alternatives > 0 {
+        relaxed.push("minimum of alternative types".to_owned());
+    }
+    if widened.is_some() {
+        relaxed.push("NodePool weight".to_owned());
+    }
+    // Where a rule narrowed the search that the bound cannot carry, the bound
+    // is proven without that rule.
+    let proofs = if widened.is_some() || problem.min_alternatives > 0 {
+        let weights = if widened.is_some() { Weights::Widened } else { Weights::Strict };
+        let whole = reduce(problem, &launches, &counts, weights, Purpose::Bound);
+        Round::bound_only(whole).proofs(problem, &placed, &relaxed)
+    } else {
+        first.proofs(problem, &placed, &relaxed)
     };
     let stopped = first.stopped.or(widened.as_ref().and_then(|w| w.stopped));
     assembly.finish(proofs, stopped, options)
@@ -170,7 +178,7 @@ impl Round {
         for (class, count) in self.packing.classes.iter().zip(&self.solution.unplaced) {
             left[class.shape as usize] = *count;
         }
-        let mut packing = reduce(problem, launches, &left, Weights::Widened);
+        let mut packing = reduce(problem, launches, &left, Weights::Widened, Purpose::Pack);
         packing.bins.clear();
         for node in &self.solution.nodes {
             let offer = &self.packing.offers[node.offer];

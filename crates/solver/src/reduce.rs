@@ -19,8 +19,17 @@ pub(crate) enum Weights {
     Widened,
 }
 
+/// What a reduction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Packing: launches that leave too few alternatives are left out.
+    Pack,
+    /// Proving a bound: every launch that some plan could use is kept.
+    Bound,
+}
+
 /// Reduces `problem`, leaving `left` pods of each shape to place.
-pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], weights: Weights) -> Packing {
+pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], weights: Weights, purpose: Purpose) -> Packing {
     let dims = dimensions(problem, left);
     let classes = classes(problem, &dims, left);
     let constraints = Constraints::of(problem, &classes);
@@ -46,7 +55,8 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], weigh
 
     let mut offers: Vec<Offer> = Vec::new();
     for (index, launch) in launches.iter().enumerate() {
-        if problem.min_alternatives > 0 && alternatives::count(problem, launches, launch) < problem.min_alternatives {
+        let choosy = purpose == Purpose::Pack && problem.min_alternatives > 0;
+        if choosy && alternatives::count(problem, launches, launch) < problem.min_alternatives {
             continue;
         }
         let instance_type = launch.instance_type(problem);

@@ -10,6 +10,9 @@ use crate::random::Random;
 /// Nodes whose free space is tried before new ones are bought.
 const SAMPLED: usize = 24;
 
+/// Steps per node without a better plan after which there is little to hope for.
+const PATIENCE: u64 = 60;
+
 /// Improves `nodes` until the work is spent, the price reaches `floor`, or the
 /// monitor says stop. Never returns anything dearer.
 pub(crate) fn improve(
@@ -28,8 +31,12 @@ pub(crate) fn improve(
     let mut best_price = state.price;
     let until = kernel.work.saturating_add(work);
     let mut steps: u64 = 0;
+    let mut improved_at: u64 = 0;
     // Each step counts for its sampling too, so that steps without knapsacks end.
     while state.nodes.len() > 1 && kernel.work + steps * 64 < until && best_price > floor {
+        if steps - improved_at > PATIENCE * (10 + state.nodes.len() as u64) {
+            break;
+        }
         if steps % 64 == 0 && monitor.stop().is_some() {
             break;
         }
@@ -38,6 +45,7 @@ pub(crate) fn improve(
         state.step(kernel, random, heat.max(0.0));
         if state.price < best_price {
             best_price = state.price;
+            improved_at = steps;
             best.clone_from(&state.nodes);
         }
     }

@@ -9,6 +9,7 @@ use crate::exact;
 use crate::first_fit;
 use crate::fluid::{self, Fluid};
 use crate::greedy::{Greedy, biased};
+use crate::leftover;
 use crate::knapsack::search::{Goal, Knapsack};
 use crate::monitor::Monitor;
 use crate::packing::{Limit, Packed, Packing, Solution};
@@ -45,13 +46,13 @@ pub(crate) fn search(packing: &Packing, options: &Options, monitor: &dyn Monitor
         ..Found::default()
     };
     if options.algorithm == Algorithm::FirstFit || found.stopped.is_some() {
-        found.solution = best.solution;
+        found.solution = leftover::placed(packing, best.solution);
         return found;
     }
     best.report("fluid", fluid.values.iter().zip(packing.demand()).map(|(v, n)| v * f64::from(n)).sum());
     let mut stages = Stages { packing, kernel, budget, options, monitor };
     stages.run(&fluid, &mut best, &mut found);
-    found.solution = best.solution;
+    found.solution = leftover::placed(packing, best.solution);
     found.stopped = monitor.stop();
     found
 }
@@ -144,9 +145,13 @@ impl Stages<'_> {
         if self.done(best, bound) {
             return;
         }
-        self.repair(&rest, (&values, &ratio), bound, &filled, best);
-        best.report("repair", bound);
         found.exact = self.prove(&values, &filled, best);
+        if !found.exact {
+            let before = best.price();
+            self.repair(&rest, (&values, &ratio), bound, &filled, best);
+            best.report("repair", bound);
+            found.exact = best.price() < before && self.prove(&values, &filled, best);
+        }
     }
 
     fn done(&self, best: &Best<'_>, bound: f64) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stowage_model::{
     Effect, InstanceType, LaunchLabels, NewNode, NodePool, NodeTerm, Offering, Plan, PodShape, Problem, Requirements,
-    Resources, Taint, Variant,
+    ResourceName, Resources, Taint, Variant,
 };
 
 /// Every taint that refuses pods must have a toleration for its key, value and
@@ -145,4 +145,15 @@ pub(crate) fn placed(problem: &Problem, plan: &Plan) -> Vec<i64> {
         placed[problem.pods[*pod as usize].shape as usize] += 1;
     }
     placed
+}
+
+/// What one node counts against the resources that `limits` name.
+pub(crate) fn counted(capacity: &Resources, limits: &Resources) -> Resources {
+    limits
+        .iter()
+        .map(|(name, _)| {
+            let amount = if name.as_str() == ResourceName::NODES { 1 } else { capacity.get(name.as_str()) };
+            (name.as_str().to_owned(), amount)
+        })
+        .collect()
 }

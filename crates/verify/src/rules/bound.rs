@@ -233,7 +233,12 @@ fn kinds(problem: &Problem, plan: &Plan, shapes: &[usize], vector: impl Fn(&Reso
         rule_of.push(index);
     }
     let mut seen: BTreeMap<(usize, Vec<bool>, Vec<i64>), (i64, String)> = BTreeMap::new();
+    let limits: Vec<Option<Resources>> = problem.pools.iter().map(|pool| problem.remaining_limits(pool)).collect();
     facts::each_launch(problem, |pool, labels: LaunchLabels<'_>| {
+        // What exceeds its pool's limits alone is in no plan.
+        if limits[pool].as_ref().is_some_and(|rest| !facts::counted(&labels.instance_type.capacity, rest).fits(rest)) {
+            return;
+        }
         let admitted: Vec<bool> = rules
             .iter()
             .map(|rule| facts::tolerates(rule, &labels.pool.taints) && facts::labels_admit(rule, &|key| labels.get(key)))

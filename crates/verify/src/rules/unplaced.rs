@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stowage_model::{Plan, Problem, ResourceName, Resources};
+use stowage_model::{Plan, Problem, Resources};
 
 use crate::Rule;
 use crate::facts;
@@ -36,7 +36,7 @@ impl Rule for UnplacedPods {
                 let admitted = facts::tolerates(data, &labels.pool.taints)
                     && facts::labels_admit(data, &|key| labels.get(key))
                     && data.requests.fits(&facts::free(problem, &labels));
-                let allowed = rest[pool].as_ref().is_none_or(|rest| counted(&labels.instance_type.capacity, rest).fits(rest));
+                let allowed = rest[pool].as_ref().is_none_or(|rest| facts::counted(&labels.instance_type.capacity, rest).fits(rest));
                 if admitted && allowed && enough_alternatives(problem) {
                     placeable.insert((shape, format!("pool {} could launch {}", labels.pool.name, labels.instance_type.name)));
                     satisfied.insert(shape);
@@ -78,21 +78,11 @@ fn remaining(problem: &Problem, plan: &Plan) -> Vec<Option<Resources>> {
             let mut rest = problem.remaining_limits(pool)?;
             for node in plan.nodes.iter().filter(|node| node.pool == pool.name) {
                 if let Ok(launched) = facts::find(problem, node) {
-                    let used = counted(&launched.instance_type.capacity, &rest);
+                    let used = facts::counted(&launched.instance_type.capacity, &rest);
                     rest.subtract(&used);
                 }
             }
             Some(rest)
-        })
-        .collect()
-}
-
-fn counted(capacity: &Resources, limits: &Resources) -> Resources {
-    limits
-        .iter()
-        .map(|(name, _)| {
-            let amount = if name.as_str() == ResourceName::NODES { 1 } else { capacity.get(name.as_str()) };
-            (name.as_str().to_owned(), amount)
         })
         .collect()
 }

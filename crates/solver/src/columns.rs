@@ -30,7 +30,7 @@ pub(crate) struct Generated {
     pub(crate) point: Vec<f64>,
 }
 
-const SMOOTHING: f64 = 0.6;
+const SMOOTHING: f64 = 0.9;
 /// Columns that one round may add.
 const MOST_NEW: usize = 80;
 /// Columns whose value falls short of their price by more than this share are

@@ -49,6 +49,10 @@ impl Default for Options {
 pub(crate) struct Budget {
     /// Size biases that the dual-guided greedy tries.
     pub(crate) biases: &'static [f64],
+    /// Parts in which the following greedy places the pods' worth.
+    pub(crate) follow: usize,
+    /// Branch and bound nodes per filling in the greedy runs.
+    pub(crate) fillings: usize,
     /// Rounds of column generation.
     pub(crate) rounds: usize,
     /// Most classes for which columns are generated.
@@ -57,30 +61,50 @@ pub(crate) struct Budget {
     pub(crate) repairs: u64,
     /// States that the exact search may visit.
     pub(crate) exact_states: u64,
+    /// A gap, as a share, below which more search is not worth its time.
+    pub(crate) satisfied: f64,
 }
 
 impl Effort {
     pub(crate) fn budget(self, classes: usize) -> Budget {
-        let few: &[f64] = &[0.0, 0.15];
-        let many: &[f64] = &[0.0, 0.05, 0.15, 0.4, 1.0];
-        let biases = if classes > 2_000 { &few[..1] } else if classes > 400 { few } else { many };
+        // With thousands of classes each knapsack is long, and pods are so varied
+        // that a single greedy which follows the demand is enough.
+        let biases: &[f64] = match classes {
+            0..=400 => &[0.0, 0.05, 0.15, 0.4, 1.0],
+            401..=2_000 => &[0.0, 0.15],
+            _ => &[],
+        };
+        let many = classes > 2_000;
         match self {
-            Self::Quick => {
-                Budget { biases: &biases[..1], rounds: 0, column_classes: 0, repairs: 0, exact_states: 20_000 }
-            }
+            Self::Quick => Budget {
+                biases: if many { &[] } else { &[0.0] },
+                follow: if many { 6 } else { 0 },
+                fillings: if many { 1 } else { 8 },
+                rounds: 0,
+                column_classes: 0,
+                repairs: 0,
+                exact_states: 20_000,
+                satisfied: 0.001,
+            },
             Self::Balanced => Budget {
                 biases,
+                follow: if many { 8 } else { 12 },
+                fillings: if many { 2 } else { 8 },
                 rounds: 60,
                 column_classes: 250,
-                repairs: 3_000_000,
-                exact_states: 200_000,
+                repairs: 1_200_000,
+                exact_states: 60_000,
+                satisfied: 0.001,
             },
             Self::Thorough => Budget {
                 biases,
+                follow: 40,
+                fillings: 16,
                 rounds: 400,
                 column_classes: 300,
-                repairs: 2_000_000_000,
+                repairs: 1_000_000_000,
                 exact_states: 5_000_000,
+                satisfied: 0.0,
             },
         }
     }

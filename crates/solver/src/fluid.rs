@@ -13,12 +13,17 @@ use std::collections::BTreeMap;
 use crate::bound::{Survey, survey};
 use crate::knapsack::search::Knapsack;
 use crate::lp::Covering;
-use crate::packing::Packing;
+use crate::packing::{Class, ClassSet, Packing};
 
 const MOST_CLUSTERS: usize = 110;
 const MOST_ROUNDS: usize = 8;
+/// Offers added in one round.
+const MOST_NEW: usize = 12;
 /// Values this far above an offer's price, relatively, make it a new column.
 const VIOLATED: f64 = 1.0005;
+/// Distinct sets of classes that existing nodes may admit before the rest of
+/// them is left out of the program (never out of the bound).
+const MOST_POOLED: usize = 12;
 
 /// Pod values from the fluid relaxation, scaled so that they prove a bound.
 #[derive(Clone, Debug, Default)]
@@ -29,51 +34,160 @@ pub(crate) struct Fluid {
     pub(crate) survey: Survey,
 }
 
-/// Classes of nearly the same size that fit the same offers.
-struct Cluster {
-    size: Vec<f64>,
-    count: f64,
-    /// Any member, for compatibility.
-    profiles: Vec<bool>,
-    largest: Vec<i64>,
+/// The relaxation of one packing, kept so that it can be solved again for the
+/// demand that is left.
+pub(crate) struct Relaxation<'a> {
+    packing: &'a Packing,
+    /// The packing over clusters of classes of nearly the same size.
+    coarse: Packing,
+    cluster_of: Vec<usize>,
+    chosen: Vec<usize>,
+    pooled: Vec<Pooled>,
 }
 
-/// Solves the relaxation. Where the LP fails, values fall back to a price per
-/// resource taken from the cheapest offers: weaker, still valid.
-pub(crate) fn solve(packing: &Packing, kernel: &mut Knapsack) -> Fluid {
-    let demand = packing.demand();
-    let clusters = clusters(packing);
-    let mut chosen = first_offers(packing);
-    let mut best = Fluid { values: vec![0.0; packing.classes.len()], survey: Survey::default() };
-    let mut best_bound = -1.0;
-    for _ in 0..MOST_ROUNDS {
-        let Some(prices) = resource_prices(packing, &clusters, &chosen) else { break };
-        let values = values(packing, &chosen, &prices);
-        let found = survey(packing, kernel, &values, &demand, prices, 0, 1.0);
+/// Existing nodes that admit the same classes, poured together.
+struct Pooled {
+    admits: ClassSet,
+    capacity: Vec<f64>,
+}
+
+impl<'a> Relaxation<'a> {
+    pub(crate) fn new(packing: &'a Packing) -> Self {
+        let (coarse, cluster_of) = clustered(packing);
+        let chosen = first_offers(&coarse);
+        Self { packing, coarse, cluster_of, chosen, pooled: pooled(packing) }
+    }
+
+    /// Solves the relaxation. Where the LP fails, values fall back to what each
+    /// class costs alone: weaker, still valid after scaling.
+    pub(crate) fn solve(&mut self, kernel: &mut Knapsack) -> Fluid {
+        self.choose_offers(kernel);
+        let demand = self.packing.demand();
+        let (values, prices) = self
+            .values_and_prices(&demand)
+            .unwrap_or_else(|| (single_values(self.packing), Vec::new()));
+        let found = survey(self.packing, kernel, &values, &demand, prices, 0, 1.0);
         let scale = if found.worst > 1.0 { 1.0 / found.worst } else { 1.0 };
-        let bound: f64 = values.iter().zip(&demand).map(|(v, n)| v * scale * f64::from(*n)).sum();
-        let mut violated: Vec<usize> = (0..packing.offers.len())
-            .filter(|k| found.ratio[*k] > VIOLATED && chosen.binary_search(k).is_err())
-            .collect();
-        if bound > best_bound {
-            best_bound = bound;
-            best = Fluid { values: values.iter().map(|v| v * scale).collect(), survey: rescaled(found.clone(), scale) };
-        }
-        if violated.is_empty() {
-            break;
-        }
-        violated.sort_by(|a, b| found.ratio[*b].total_cmp(&found.ratio[*a]).then(a.cmp(b)));
-        chosen.extend(violated.into_iter().take(12));
-        chosen.sort_unstable();
+        Fluid { values: values.iter().map(|v| v * scale).collect(), survey: rescaled(found, scale) }
     }
-    if best_bound < 0.0 {
-        best.values = single_resource_values(packing);
-        let found = survey(packing, kernel, &best.values, &demand, Vec::new(), 0, 1.0);
-        let scale = if found.worst > 0.0 { 1.0 / found.worst } else { 1.0 };
-        best.values.iter_mut().for_each(|v| *v *= scale);
-        best.survey = rescaled(found, scale);
+
+    /// The offers that the relaxation looks at: those worth buying, about.
+    pub(crate) fn chosen(&self) -> &[usize] {
+        &self.chosen
     }
-    best
+
+    /// Pod values for the demand that is left, unscaled.
+    pub(crate) fn values_for(&self, demand: &[u32]) -> Option<Vec<f64>> {
+        self.values_and_prices(demand).map(|(values, _)| values)
+    }
+
+    /// Adds offers until clusters are worth no more than any offer costs.
+    fn choose_offers(&mut self, kernel: &mut Knapsack) {
+        let demand = self.coarse.demand();
+        for _ in 0..MOST_ROUNDS {
+            let Some(duals) = self.duals(&demand) else { return };
+            let values = least_values(&self.coarse, &self.chosen, &duals.offers, |_| f64::INFINITY);
+            let found = survey(&self.coarse, kernel, &values, &demand, duals.offers, 0, 1.0);
+            let mut violated: Vec<usize> = (0..self.coarse.offers.len())
+                .filter(|k| found.ratio[*k] > VIOLATED && self.chosen.binary_search(k).is_err())
+                .collect();
+            if violated.is_empty() {
+                return;
+            }
+            violated.sort_by(|a, b| found.ratio[*b].total_cmp(&found.ratio[*a]).then(a.cmp(b)));
+            self.chosen.extend(violated.into_iter().take(MOST_NEW));
+            self.chosen.sort_unstable();
+        }
+    }
+
+    fn values_and_prices(&self, demand: &[u32]) -> Option<(Vec<f64>, Vec<Vec<f64>>)> {
+        let mut coarse = vec![0_u32; self.coarse.classes.len()];
+        for (class, count) in demand.iter().enumerate() {
+            coarse[self.cluster_of[class]] += count;
+        }
+        let duals = self.duals(&coarse)?;
+        let pooled = |class: usize| {
+            let size = &self.packing.classes[class].size;
+            let admitting = self.pooled.iter().zip(&duals.pooled).filter(|(pool, _)| pool.admits.contains(class));
+            admitting.map(|(_, prices)| priced(prices, size)).fold(f64::INFINITY, f64::min)
+        };
+        let values = least_values(self.packing, &self.chosen, &duals.offers, pooled);
+        Some((values, duals.offers))
+    }
+
+    /// λ of each chosen offer and of each pool of existing nodes.
+    fn duals(&self, demand: &[u32]) -> Option<Duals> {
+        let packing = &self.coarse;
+        let (clusters, dims) = (packing.classes.len(), packing.dims.len());
+        let row = |place: usize, dim: usize| clusters + place * dims + dim;
+        let mut program = Covering { rhs: demand.iter().map(|n| f64::from(*n)).collect(), ..Covering::default() };
+        program.rhs.resize(row(self.chosen.len() + self.pooled.len(), 0), 0.0);
+        let mut reachable = vec![false; clusters];
+        let mut pour = |program: &mut Covering, place: usize, cluster: usize| {
+            let size = &packing.classes[cluster].size;
+            let mut entries = vec![(cluster, 1.0)];
+            entries.extend((0..dims).filter(|d| size[*d] > 0).map(|d| (row(place, d), -(size[d] as f64))));
+            program.push(0.0, entries);
+            reachable[cluster] = true;
+        };
+        for (place, k) in self.chosen.iter().enumerate() {
+            let offer = &packing.offers[*k];
+            let held = (0..dims).map(|d| (row(place, d), offer.capacity[d].max(0) as f64)).collect();
+            program.push(offer.price as f64, held);
+            let wanted = (0..clusters).filter(|c| demand[*c] > 0 && packing.admits(offer, *c));
+            wanted.for_each(|cluster| pour(&mut program, place, cluster));
+        }
+        for (index, pool) in self.pooled.iter().enumerate() {
+            let place = self.chosen.len() + index;
+            for (dim, amount) in pool.capacity.iter().enumerate() {
+                program.rhs[row(place, dim)] = -amount;
+            }
+            let admitted: std::collections::BTreeSet<usize> =
+                pool.admits.iter().map(|class| self.cluster_of[class]).filter(|c| demand[*c] > 0).collect();
+            admitted.into_iter().for_each(|cluster| pour(&mut program, place, cluster));
+        }
+        for (cluster, reachable) in reachable.iter().enumerate() {
+            if !reachable {
+                program.rhs[cluster] = 0.0;
+            }
+        }
+        // Pods that only existing nodes take may ask for more than those have.
+        for cluster in 0..clusters {
+            let launchable = self.chosen.iter().any(|k| packing.admits(&packing.offers[*k], cluster));
+            if reachable[cluster] && !launchable {
+                let dear = packing.offers.iter().map(|o| o.price).max().unwrap_or(1) as f64;
+                program.push(dear.max(1.0) * 10.0, vec![(cluster, 1.0)]);
+            }
+        }
+        let optimum = program.solve()?;
+        let prices = |place: usize| (0..dims).map(|d| optimum.duals[row(place, d)]).collect::<Vec<f64>>();
+        Some(Duals {
+            offers: (0..self.chosen.len()).map(prices).collect(),
+            pooled: (0..self.pooled.len()).map(|index| prices(self.chosen.len() + index)).collect(),
+        })
+    }
+}
+
+struct Duals {
+    offers: Vec<Vec<f64>>,
+    pooled: Vec<Vec<f64>>,
+}
+
+fn priced(prices: &[f64], size: &[i64]) -> f64 {
+    prices.iter().zip(size).map(|(price, amount)| price * *amount as f64).sum()
+}
+
+/// π = min over the offers that hold a class of λ·size, and over `other`.
+fn least_values(packing: &Packing, chosen: &[usize], prices: &[Vec<f64>], other: impl Fn(usize) -> f64) -> Vec<f64> {
+    (0..packing.classes.len())
+        .map(|class| {
+            let size = &packing.classes[class].size;
+            let seen = chosen.iter().zip(prices).filter(|(k, _)| packing.admits(&packing.offers[**k], class));
+            let least = seen.map(|(_, prices)| priced(prices, size)).fold(f64::INFINITY, f64::min);
+            // A class that no offer holds is worth nothing to the bound.
+            if least.is_finite() { least.min(other(class)) } else { 0.0 }
+        })
+        .collect()
 }
 
 fn rescaled(mut survey: Survey, scale: f64) -> Survey {
@@ -83,43 +197,79 @@ fn rescaled(mut survey: Survey, scale: f64) -> Survey {
     survey
 }
 
-/// Clusters on the finest grid that keeps them few.
-fn clusters(packing: &Packing) -> Vec<Cluster> {
+/// Clusters on the finest grid that keeps them few, and the cluster of each
+/// class.
+fn clustered(packing: &Packing) -> (Packing, Vec<usize>) {
+    if packing.classes.len() <= MOST_CLUSTERS {
+        return (packing.clone(), (0..packing.classes.len()).collect());
+    }
     let membership: Vec<Vec<bool>> = (0..packing.classes.len())
         .map(|class| packing.profiles.iter().map(|profile| profile.contains(class)).collect())
         .collect();
-    for step in [0.0, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6, 2.5, 4.0] {
-        let mut groups: BTreeMap<(&[bool], Vec<i64>), Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&[bool], Vec<i64>), Vec<usize>> = BTreeMap::new();
+    for step in [0.1, 0.2, 0.35, 0.6, 1.0, 1.6, 2.5, 4.0] {
+        groups.clear();
         for (class, data) in packing.classes.iter().enumerate() {
-            let cell = |amount: &i64| {
-                if step == 0.0 || *amount <= 0 { *amount } else { ((*amount as f64).ln() / step).round() as i64 }
-            };
+            let cell = |amount: &i64| if *amount <= 0 { 0 } else { 1 + ((*amount as f64).ln() / step).round() as i64 };
             let key = (membership[class].as_slice(), data.size.iter().map(cell).collect());
             groups.entry(key).or_default().push(class);
         }
-        if groups.len() <= MOST_CLUSTERS || step == 4.0 {
-            return groups.into_iter().map(|((profiles, _), members)| cluster(packing, profiles, &members)).collect();
+        if groups.len() <= MOST_CLUSTERS {
+            break;
         }
     }
-    Vec::new()
+    let mut cluster_of = vec![0; packing.classes.len()];
+    let mut classes = Vec::with_capacity(groups.len());
+    for members in groups.values() {
+        members.iter().for_each(|class| cluster_of[*class] = classes.len());
+        classes.push(cluster(packing, members));
+    }
+    let profiles = packing
+        .profiles
+        .iter()
+        .map(|profile| {
+            let mut set = ClassSet::empty(classes.len());
+            profile.iter().for_each(|class| set.insert(cluster_of[class]));
+            set
+        })
+        .collect();
+    let coarse = Packing {
+        dims: packing.dims.clone(),
+        offers: packing.offers.clone(),
+        limits: packing.limits.clone(),
+        classes,
+        profiles,
+        bins: Vec::new(),
+    };
+    (coarse, cluster_of)
 }
 
-fn cluster(packing: &Packing, profiles: &[bool], members: &[usize]) -> Cluster {
-    let dims = packing.dims.len();
-    let mut size = vec![0.0; dims];
-    let mut largest = vec![0; dims];
-    let mut count = 0.0;
+/// A class of the members' mean size.
+fn cluster(packing: &Packing, members: &[usize]) -> Class {
+    let mut sums = vec![0_i128; packing.dims.len()];
+    let mut count = 0_u32;
     for class in members {
         let class = &packing.classes[*class];
-        let pods = f64::from(class.count);
-        count += pods;
-        for dim in 0..dims {
-            size[dim] += class.size[dim] as f64 * pods;
-            largest[dim] = largest[dim].max(class.size[dim]);
+        count += class.count;
+        for (sum, size) in sums.iter_mut().zip(&class.size) {
+            *sum += i128::from(*size) * i128::from(class.count);
         }
     }
-    size.iter_mut().for_each(|s| *s /= count);
-    Cluster { size, count, profiles: profiles.to_vec(), largest }
+    let mean = |sum: i128| i64::try_from(sum / i128::from(count.max(1))).unwrap_or(i64::MAX);
+    Class { shape: 0, size: sums.into_iter().map(mean).collect(), count, priority: 0 }
+}
+
+fn pooled(packing: &Packing) -> Vec<Pooled> {
+    let mut pools: Vec<Pooled> = Vec::new();
+    for bin in &packing.bins {
+        let amounts = bin.capacity.iter().map(|amount| (*amount).max(0) as f64);
+        if let Some(pool) = pools.iter_mut().find(|pool| pool.admits == bin.admits) {
+            pool.capacity.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += amount);
+        } else if pools.len() < MOST_POOLED {
+            pools.push(Pooled { admits: bin.admits.clone(), capacity: amounts.collect() });
+        }
+    }
+    pools
 }
 
 /// Offers that are cheapest along some direction of resources, per profile.
@@ -167,54 +317,8 @@ fn first_offers(packing: &Packing) -> Vec<usize> {
     chosen.into_iter().collect()
 }
 
-/// λ of each chosen offer.
-fn resource_prices(packing: &Packing, clusters: &[Cluster], chosen: &[usize]) -> Option<Vec<Vec<f64>>> {
-    let dims = packing.dims.len();
-    let mut program = Covering::default();
-    let row = |place: usize, dim: usize| clusters.len() + place * dims + dim;
-    program.rhs = clusters.iter().map(|c| c.count).collect();
-    program.rhs.resize(clusters.len() + chosen.len() * dims, 0.0);
-    for (place, k) in chosen.iter().enumerate() {
-        let offer = &packing.offers[*k];
-        let held = (0..dims).map(|d| (row(place, d), offer.capacity[d].max(0) as f64)).collect();
-        program.push(offer.price as f64, held);
-        for (index, cluster) in clusters.iter().enumerate() {
-            let fits = cluster.largest.iter().zip(&offer.capacity).all(|(size, free)| size <= free);
-            if cluster.profiles[offer.profile] && fits {
-                let mut entries = vec![(index, 1.0)];
-                entries.extend((0..dims).filter(|d| cluster.size[*d] > 0.0).map(|d| (row(place, d), -cluster.size[d])));
-                program.push(0.0, entries);
-            }
-        }
-    }
-    let reachable: Vec<bool> = (0..clusters.len())
-        .map(|index| program.columns.iter().any(|entries| entries.first().is_some_and(|(row, _)| *row == index)))
-        .collect();
-    for (index, reachable) in reachable.iter().enumerate() {
-        if !reachable {
-            program.rhs[index] = 0.0;
-        }
-    }
-    let optimum = program.solve()?;
-    Some((0..chosen.len()).map(|place| (0..dims).map(|d| optimum.duals[row(place, d)]).collect()).collect())
-}
-
-/// π = min over the offers that hold a class of λ·size.
-fn values(packing: &Packing, chosen: &[usize], prices: &[Vec<f64>]) -> Vec<f64> {
-    (0..packing.classes.len())
-        .map(|class| {
-            let size = &packing.classes[class].size;
-            let seen = chosen.iter().zip(prices).filter(|(k, _)| packing.admits(&packing.offers[**k], class));
-            let least = seen
-                .map(|(_, prices)| prices.iter().zip(size).map(|(p, s)| p * *s as f64).sum::<f64>())
-                .fold(f64::INFINITY, f64::min);
-            if least.is_finite() { least } else { 0.0 }
-        })
-        .collect()
-}
-
-/// What a pod's dominant resource costs where it is cheapest.
-fn single_resource_values(packing: &Packing) -> Vec<f64> {
+/// What a pod of each class costs where its kind is cheapest alone.
+fn single_values(packing: &Packing) -> Vec<f64> {
     (0..packing.classes.len())
         .map(|class| {
             packing

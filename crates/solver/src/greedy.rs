@@ -47,6 +47,11 @@ impl<'a> Greedy<'a> {
         Self { packing, values, ratio: vec![f64::INFINITY; offers], hints: vec![None; offers], members, candidates, nodes }
     }
 
+    /// Looks at these offers only.
+    pub(crate) fn only(&mut self, candidates: &[usize]) {
+        self.candidates = candidates.to_vec();
+    }
+
     /// Buys nodes until `demand` is met or nothing that is left can be placed.
     /// What cannot be placed stays in `demand`. Gives up with `None` once the
     /// price exceeds `ceiling`.
@@ -57,13 +62,41 @@ impl<'a> Greedy<'a> {
         limits: &mut [Limit],
         ceiling: i64,
     ) -> Option<Vec<Packed>> {
+        self.buy(kernel, demand, limits, ceiling, -1.0)
+    }
+
+    /// Buys nodes until what is left is worth no more than `target`. Many equal
+    /// nodes are bought a few at a time, so that the target is not overshot.
+    pub(crate) fn run_until(
+        &mut self,
+        kernel: &mut Knapsack,
+        demand: &mut [u32],
+        limits: &mut [Limit],
+        target: f64,
+    ) -> Vec<Packed> {
+        self.buy(kernel, demand, limits, i64::MAX, target).unwrap_or_default()
+    }
+
+    fn buy(
+        &mut self,
+        kernel: &mut Knapsack,
+        demand: &mut [u32],
+        limits: &mut [Limit],
+        ceiling: i64,
+        target: f64,
+    ) -> Option<Vec<Packed>> {
         let mut bought = Vec::new();
+        let mut left: f64 = self.values.iter().zip(&*demand).map(|(v, n)| v * f64::from(*n)).sum();
         let mut spent: i64 = 0;
         let mut since_tidy = 0;
         loop {
             let Some((offer, filling)) = self.best(kernel, demand, limits) else { break };
             let offer = self.packing.cheapest_holder(offer, &filling);
             let mut times = filling.iter().map(|(class, count)| demand[*class as usize] / count).min().unwrap_or(0);
+            let each: f64 = filling.iter().map(|(c, n)| self.values[*c as usize] * f64::from(*n)).sum();
+            if target >= 0.0 && each > 0.0 {
+                times = times.min((((left - target) / each).ceil().max(1.0)).min(1e9) as u32);
+            }
             let terms = &self.packing.offers[offer];
             if let Some(limit) = terms.limit {
                 let room = limits[limit].remaining.iter().zip(&terms.limit_use).filter(|(_, u)| **u > 0);
@@ -80,11 +113,15 @@ impl<'a> Greedy<'a> {
             for (class, count) in &filling {
                 demand[*class as usize] -= count * times;
             }
+            left -= each * f64::from(times);
             spent = spent.saturating_add(terms.price.saturating_mul(i64::from(times)));
             if spent >= ceiling {
                 return None;
             }
             bought.extend(std::iter::repeat_n(Packed { offer, filling }, times as usize));
+            if left <= target {
+                break;
+            }
             since_tidy += 1;
             if since_tidy == 16 {
                 since_tidy = 0;

@@ -155,7 +155,7 @@ impl Round {
     /// No answer, only values for a bound.
     fn bound_only(packing: Packing) -> Self {
         let mut kernel = Knapsack::default();
-        let fluid = fluid::solve(&packing, &mut kernel);
+        let fluid = fluid::Relaxation::new(&packing).solve(&mut kernel);
         let shapes = packing.classes.iter().map(|class| class.shape).collect();
         let found = Found { fluid: (fluid.values, fluid.survey.prices), ..Found::default() };
         Self { solution: Solution::default(), parts: vec![(shapes, found)], stopped: None, packing }

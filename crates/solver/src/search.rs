@@ -7,7 +7,7 @@ use crate::columns::{self, Generated};
 use crate::effort::{Algorithm, Budget, Options};
 use crate::exact;
 use crate::first_fit;
-use crate::fluid::{self, Fluid};
+use crate::fluid::{Fluid, Relaxation};
 use crate::greedy::{Greedy, biased};
 use crate::leftover;
 use crate::knapsack::search::{Goal, Knapsack};
@@ -39,20 +39,21 @@ pub(crate) fn search(packing: &Packing, options: &Options, monitor: &dyn Monitor
     let mut kernel = Knapsack::default();
     let mut best = Best::new(packing, first_fit::pack(packing), monitor);
     best.report("first fit", 0.0);
-    let fluid = fluid::solve(packing, &mut kernel);
+    let mut relaxation = Relaxation::new(packing);
+    let fluid = relaxation.solve(&mut kernel);
     let mut found = Found {
         fluid: (fluid.values.clone(), fluid.survey.prices.clone()),
         stopped: monitor.stop(),
         ..Found::default()
     };
     if options.algorithm == Algorithm::FirstFit || found.stopped.is_some() {
-        found.solution = leftover::placed(packing, best.solution);
+        found.solution = best.solution;
         return found;
     }
     best.report("fluid", fluid.values.iter().zip(packing.demand()).map(|(v, n)| v * f64::from(n)).sum());
-    let mut stages = Stages { packing, kernel, budget, options, monitor };
+    let mut stages = Stages { packing, relaxation, kernel, budget, options, monitor };
     stages.run(&fluid, &mut best, &mut found);
-    found.solution = leftover::placed(packing, best.solution);
+    found.solution = best.solution;
     found.stopped = monitor.stop();
     found
 }
@@ -66,10 +67,11 @@ struct Best<'a> {
 
 impl<'a> Best<'a> {
     fn new(packing: &'a Packing, solution: Solution, monitor: &'a dyn Monitor) -> Self {
-        Self { packing, solution, monitor }
+        Self { packing, solution: leftover::placed(packing, solution), monitor }
     }
 
-    fn offer(&mut self, mut solution: Solution) {
+    fn offer(&mut self, solution: Solution) {
+        let mut solution = leftover::placed(self.packing, solution);
         solution.nodes.sort();
         if solution.rank(self.packing) < self.solution.rank(self.packing) {
             self.solution = solution;
@@ -87,6 +89,7 @@ impl<'a> Best<'a> {
 
 struct Stages<'a> {
     packing: &'a Packing,
+    relaxation: Relaxation<'a>,
     kernel: Knapsack,
     budget: Budget,
     options: &'a Options,
@@ -119,7 +122,10 @@ impl Stages<'_> {
         let mut bound = worth(&fluid.values, &filled.demand);
         self.greedy_starts(&rest, &fluid.values, &fluid.survey.ratio, &filled, best);
         best.report("greedy", bound);
+        self.followed(&rest, &fluid.values, &filled, best);
+        best.report("followed", bound);
         if self.done(best, bound) {
+            found.exact = self.prove(&fluid.values, &filled, best);
             return;
         }
         let mut values = fluid.values.clone();
@@ -143,6 +149,7 @@ impl Stages<'_> {
             }
         }
         if self.done(best, bound) {
+            found.exact = self.prove(&values, &filled, best);
             return;
         }
         found.exact = self.prove(&values, &filled, best);
@@ -156,8 +163,11 @@ impl Stages<'_> {
 
     fn done(&self, best: &Best<'_>, bound: f64) -> bool {
         let price = best.price() as f64;
-        let wanted = bound * (1.0 + self.options.target_gap as f64 * 1e-6);
-        self.monitor.stop().is_some() || (self.options.target_gap > 0 && price <= wanted)
+        let pods: u32 = self.packing.classes.iter().map(|class| class.count).sum();
+        // Small packings are worth a proof.
+        let satisfied = if pods > MOST_EXACT { self.budget.satisfied } else { 0.0 };
+        let enough = (self.options.target_gap as f64 * 1e-6).max(satisfied);
+        self.monitor.stop().is_some() || price <= bound * (1.0 + enough)
     }
 
     /// Fills existing nodes with what is worth most. Pods that nothing can be
@@ -198,13 +208,44 @@ impl Stages<'_> {
             let leaned = biased(rest, values, *gamma);
             // Leaning raises no value by more than 1 + γ.
             let ratio = ratio.iter().map(|r| (r + 1e-3) * (1.0 + gamma) * 1.001).collect();
-            let mut greedy = Greedy::new(rest, leaned, ratio, 8);
+            let mut greedy = Greedy::new(rest, leaned, ratio, self.budget.fillings);
             let mut demand = filled.demand.clone();
             let mut limits: Vec<Limit> = rest.limits.clone();
             if let Some(nodes) = greedy.run(&mut self.kernel, &mut demand, &mut limits, i64::MAX) {
                 best.offer(self.complete(nodes, demand, filled));
             }
         }
+    }
+
+    /// A greedy run whose values follow the demand that is left: once a share of
+    /// the pods' worth is placed, the relaxation is solved again for the rest.
+    /// Values fixed at the start let early nodes take what later ones need.
+    fn followed(&mut self, rest: &Packing, values: &[f64], filled: &Filled, best: &mut Best<'_>) {
+        let mut demand = filled.demand.clone();
+        let mut limits = rest.limits.clone();
+        let mut nodes = Vec::new();
+        let mut values = values.to_vec();
+        let worth = |values: &[f64], demand: &[u32]| values.iter().zip(demand).map(|(v, n)| v * f64::from(*n)).sum::<f64>();
+        for step in 0..self.budget.follow {
+            if self.monitor.stop().is_some() {
+                return;
+            }
+            let leaned = biased(rest, &values, 0.15);
+            let last = step + 1 == self.budget.follow;
+            let share = 1.0 / (self.budget.follow - step) as f64;
+            let target = if last { -1.0 } else { worth(&leaned, &demand) * (1.0 - share) };
+            let ratio = vec![f64::INFINITY; rest.offers.len()];
+            let mut greedy = Greedy::new(rest, leaned, ratio, self.budget.fillings);
+            if !last {
+                greedy.only(self.relaxation.chosen());
+            }
+            nodes.extend(greedy.run_until(&mut self.kernel, &mut demand, &mut limits, target));
+            match self.relaxation.values_for(&demand) {
+                Some(next) if !last => values = next,
+                _ => {}
+            }
+        }
+        best.offer(self.complete(nodes, demand, filled));
     }
 
     fn columns(&mut self, rest: &Packing, values: &[f64], best: &Best<'_>) -> Option<Generated> {
@@ -217,26 +258,24 @@ impl Stages<'_> {
 
     /// Takes whole multiples of the master's columns and packs what is left.
     fn rounded(&mut self, rest: &Packing, generated: &Generated, filled: &Filled, best: &mut Best<'_>) {
-        for share in [1.0, 0.75] {
-            let mut demand = filled.demand.clone();
-            let mut nodes = Vec::new();
-            for (column, x) in generated.columns.iter().zip(&generated.point) {
-                let fits = column.filling.iter().map(|(c, n)| demand[*c as usize] / n).min().unwrap_or(0);
-                let times = ((x * share + 1e-6).floor() as u32).min(fits);
-                for (class, count) in &column.filling {
-                    demand[*class as usize] -= count * times;
-                }
-                nodes.extend(std::iter::repeat_n(column.clone(), times as usize));
+        let mut demand = filled.demand.clone();
+        let mut nodes = Vec::new();
+        for (column, x) in generated.columns.iter().zip(&generated.point) {
+            let fits = column.filling.iter().map(|(c, n)| demand[*c as usize] / n).min().unwrap_or(0);
+            let times = ((x + 1e-6).floor() as u32).min(fits);
+            for (class, count) in &column.filling {
+                demand[*class as usize] -= count * times;
             }
-            for gamma in self.budget.biases {
-                let leaned = biased(rest, &generated.values, *gamma);
-                let ratio = vec![f64::INFINITY; rest.offers.len()];
-                let mut left = demand.clone();
-                let mut greedy = Greedy::new(rest, leaned, ratio, 8);
-                if let Some(more) = greedy.run(&mut self.kernel, &mut left, &mut [], i64::MAX) {
-                    let all = nodes.iter().cloned().chain(more).collect();
-                    best.offer(self.complete(all, left, filled));
-                }
+            nodes.extend(std::iter::repeat_n(column.clone(), times as usize));
+        }
+        for gamma in self.budget.biases {
+            let leaned = biased(rest, &generated.values, *gamma);
+            let ratio = vec![f64::INFINITY; rest.offers.len()];
+            let mut left = demand.clone();
+            let mut greedy = Greedy::new(rest, leaned, ratio, self.budget.fillings);
+            if let Some(more) = greedy.run(&mut self.kernel, &mut left, &mut [], i64::MAX) {
+                let all = nodes.iter().cloned().chain(more).collect();
+                best.offer(self.complete(all, left, filled));
             }
         }
     }

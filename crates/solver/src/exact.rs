@@ -134,7 +134,7 @@ impl Search<'_> {
                 items
             };
             // Offers are sorted by price.
-            if let Some(offer) = holders.first() {
+            if let Some(offer) = holders.first().filter(|k| !self.takes_more(demand, classes, counts, **k)) {
                 let value: f64 = classes.iter().zip(&*counts).map(|(c, n)| self.values[*c] * f64::from(*n)).sum();
                 let reduced = self.packing.offers[*offer].price as f64 - value;
                 if reduced < slack + 1.0 {
@@ -152,6 +152,24 @@ impl Search<'_> {
             }
         }
         counts[at] = 0;
+    }
+
+    /// Whether the node could take another pod that needs a place: then the
+    /// filling with it costs the same and leaves less to pay for.
+    fn takes_more(&self, demand: &[u32], classes: &[usize], counts: &[u32], offer: usize) -> bool {
+        let offer = &self.packing.offers[offer];
+        let free: Vec<i64> = (0..self.packing.dims.len())
+            .map(|d| {
+                let used: i64 =
+                    classes.iter().zip(counts).map(|(c, n)| self.packing.classes[*c].size[d] * i64::from(*n)).sum();
+                offer.capacity[d] - used
+            })
+            .collect();
+        classes.iter().zip(counts).any(|(class, count)| {
+            *count < demand[*class]
+                && self.packing.profiles[offer.profile].contains(*class)
+                && self.packing.classes[*class].size.iter().zip(&free).all(|(size, free)| size <= free)
+        })
     }
 
     fn still_holding(&self, classes: &[usize], counts: &[u32], holders: &[usize]) -> Vec<usize> {

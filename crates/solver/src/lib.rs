@@ -37,7 +37,7 @@ mod reduce;
 mod ruin_recreate;
 mod search;
 
-use stowage_model::{Certificate, CertificateKind, End, Plan, Price, Problem};
+use stowage_model::{Certificate, CertificateKind, End, Plan, Price, Problem, ResourceName, Resources};
 
 pub use effort::{Algorithm, Effort, Options};
 pub use monitor::{Monitor, Unwatched};
@@ -45,8 +45,9 @@ pub use monitor::{Monitor, Unwatched};
 use crate::certificate::Values;
 use crate::island::Island;
 use crate::knapsack::search::Knapsack;
+use crate::launches::Launch;
 use crate::packing::{Packing, Solution};
-use crate::reduce::{Purpose, Weights, reduce};
+use crate::reduce::{Purpose, Scope, Weights, reduce};
 use crate::search::Found;
 
 /// The answer, with every proof of a lower bound that the search came to, the
@@ -91,38 +92,88 @@ impl Outcome {
 /// Solves a problem. A plan always exists, be it one that places nothing.
 pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Outcome {
     let launches = launches::launches(problem);
-    let counts = problem.counts();
-    let packing = reduce(problem, &launches, &counts, Weights::Strict, Purpose::Pack);
-    let first = Round::solve(packing, options, monitor);
-    let widened = first.widen(problem, &launches, options, monitor);
-
+    let mut answer = Answer::find(problem, &launches, options, monitor);
+    // Limits that bind split the search into rounds, each best by itself: the
+    // baseline may still be better as a whole.
+    if !answer.first.packing.limits.is_empty() && options.algorithm == Algorithm::Optimise {
+        let baseline = Options { algorithm: Algorithm::FirstFit, ..options.clone() };
+        let other = Answer::find(problem, &launches, &baseline, monitor);
+        if other.rank(problem) < answer.rank(problem) {
+            answer = other;
+        }
+    }
     let mut assembly = assemble::Assembly::new(problem, &launches);
-    assembly.add(&first.packing, &first.solution);
-    if let Some(second) = &widened {
-        assembly.add(&second.packing, &second.solution);
+    for round in answer.rounds() {
+        assembly.add(&round.packing, &round.solution);
     }
-    let placed = assembly.placed();
-    let mut relaxed = Vec::new();
-    if !first.packing.limits.is_empty() {
-        relaxed.push("NodePool limits".to_owned());
-    }
-    if problem.min_alternatives > 0 {
-        relaxed.push("minimum of alternative types".to_owned());
-    }
-    if widened.is_some() {
-        relaxed.push("NodePool weight".to_owned());
-    }
-    // Where a rule narrowed the search that the bound cannot carry, the bound
-    // is proven without that rule.
-    let proofs = if widened.is_some() || problem.min_alternatives > 0 {
-        let weights = if widened.is_some() { Weights::Widened } else { Weights::Strict };
-        let whole = reduce(problem, &launches, &counts, weights, Purpose::Bound);
-        Round::bound_only(whole).proofs(problem, &placed, &relaxed)
-    } else {
-        first.proofs(problem, &placed, &relaxed)
-    };
-    let stopped = first.stopped.or(widened.as_ref().and_then(|w| w.stopped));
+    let proofs = answer.proofs(problem, &launches, &assembly.placed());
+    let stopped = answer.rounds().find_map(|round| round.stopped);
     assembly.finish(proofs, stopped, options)
+}
+
+/// The rounds of an answer.
+struct Answer {
+    first: Round,
+    /// Pods that limits kept out of their heaviest pool, in lighter ones.
+    widened: Option<Round>,
+}
+
+impl Answer {
+    fn find(problem: &Problem, launches: &[Launch], options: &Options, monitor: &dyn Monitor) -> Self {
+        let counts = problem.counts();
+        let scope = |limits| Scope { weights: Weights::Strict, purpose: Purpose::Pack, limits };
+        let kept = reduce(problem, launches, &counts, scope(true));
+        if !kept.limits.is_empty() {
+            // Limits seldom bind: without them there is more that can be proven.
+            let free = Round::solve(reduce(problem, launches, &counts, scope(false)), options, monitor);
+            if free.respects_limits(problem, launches) {
+                return Self { first: free, widened: None };
+            }
+        }
+        let first = Round::solve(kept, options, monitor);
+        let widened = first.widen(problem, launches, options, monitor);
+        Self { first, widened }
+    }
+
+    fn rounds(&self) -> impl Iterator<Item = &Round> {
+        std::iter::once(&self.first).chain(&self.widened)
+    }
+
+    /// Lexicographic worth of all rounds: what the last one leaves unplaced, then
+    /// the price.
+    fn rank(&self, problem: &Problem) -> (Vec<(i32, u32)>, i64) {
+        let last = self.widened.as_ref().unwrap_or(&self.first);
+        let (mut unplaced, _, _) = last.solution.rank(&last.packing);
+        // A priority without leftovers counts the same whether it is listed or not.
+        let known: std::collections::BTreeSet<i32> = problem.shapes.iter().map(|shape| shape.priority).collect();
+        unplaced.extend(known.into_iter().filter(|p| !unplaced.iter().any(|(known, _)| known == p)).map(|p| (p, 0)).collect::<Vec<_>>());
+        unplaced.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+        let price = self.rounds().map(|round| round.solution.price(&round.packing)).sum();
+        (unplaced, price)
+    }
+
+    /// Proofs of a bound, the strongest first, and whether the answer is proven.
+    fn proofs(&self, problem: &Problem, launches: &[Launch], placed: &[u32]) -> (Vec<(Certificate, Price)>, bool) {
+        let mut relaxed = Vec::new();
+        if problem.pools.iter().any(|pool| pool.limits.is_some()) {
+            relaxed.push("NodePool limits".to_owned());
+        }
+        if problem.min_alternatives > 0 {
+            relaxed.push("minimum of alternative types".to_owned());
+        }
+        if self.widened.is_some() {
+            relaxed.push("NodePool weight".to_owned());
+        }
+        // Where a rule narrowed the search that the bound cannot carry, the bound
+        // is proven without that rule.
+        if self.widened.is_none() && problem.min_alternatives == 0 {
+            return self.first.proofs(problem, placed, &relaxed);
+        }
+        let weights = if self.widened.is_some() { Weights::Widened } else { Weights::Strict };
+        let scope = Scope { weights, purpose: Purpose::Bound, limits: false };
+        let whole = reduce(problem, launches, &problem.counts(), scope);
+        Round::bound_only(whole).proofs(problem, placed, &relaxed)
+    }
 }
 
 /// One reduction and its answer.
@@ -152,6 +203,25 @@ impl Round {
         Self { packing, solution, parts, stopped }
     }
 
+    /// Whether the nodes of an answer found without limits are within them, and
+    /// nothing was left over that limits could explain.
+    fn respects_limits(&self, problem: &Problem, launches: &[Launch]) -> bool {
+        let mut rest: Vec<Option<Resources>> = problem.pools.iter().map(|pool| problem.remaining_limits(pool)).collect();
+        for node in &self.solution.nodes {
+            let launch = &launches[self.packing.offers[node.offer].launch as usize];
+            if let Some(rest) = &mut rest[launch.pool] {
+                let mut used = launch.instance_type(problem).capacity.clone();
+                used.set(ResourceName::NODES, 1);
+                rest.subtract(&used);
+            }
+        }
+        let within = |(pool, rest): (&stowage_model::NodePool, &Option<Resources>)| {
+            let named = pool.limits.as_ref().zip(rest.as_ref());
+            named.is_none_or(|(limits, rest)| limits.iter().all(|(name, _)| rest.get(name.as_str()) >= 0))
+        };
+        problem.pools.iter().zip(&rest).all(within)
+    }
+
     /// No answer, only values for a bound.
     fn bound_only(packing: Packing) -> Self {
         let mut kernel = Knapsack::default();
@@ -165,7 +235,7 @@ impl Round {
     fn widen(
         &self,
         problem: &Problem,
-        launches: &[launches::Launch],
+        launches: &[Launch],
         options: &Options,
         monitor: &dyn Monitor,
     ) -> Option<Self> {
@@ -178,7 +248,8 @@ impl Round {
         for (class, count) in self.packing.classes.iter().zip(&self.solution.unplaced) {
             left[class.shape as usize] = *count;
         }
-        let mut packing = reduce(problem, launches, &left, Weights::Widened, Purpose::Pack);
+        let scope = Scope { weights: Weights::Widened, purpose: Purpose::Pack, limits: true };
+        let mut packing = reduce(problem, launches, &left, scope);
         packing.bins.clear();
         for node in &self.solution.nodes {
             let offer = &self.packing.offers[node.offer];

@@ -16,6 +16,10 @@ impl ClassSet {
         self.0[class / 64] |= 1 << (class % 64);
     }
 
+    pub(crate) fn remove(&mut self, class: usize) {
+        self.0[class / 64] &= !(1 << (class % 64));
+    }
+
     pub(crate) fn contains(&self, class: usize) -> bool {
         self.0[class / 64] >> (class % 64) & 1 == 1
     }

@@ -28,8 +28,18 @@ pub(crate) enum Purpose {
     Bound,
 }
 
+/// Which rules of the problem a reduction keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scope {
+    pub(crate) weights: Weights,
+    pub(crate) purpose: Purpose,
+    /// Whether pool limits bind several nodes together. What exceeds a limit
+    /// alone is left out in any case.
+    pub(crate) limits: bool,
+}
+
 /// Reduces `problem`, leaving `left` pods of each shape to place.
-pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], weights: Weights, purpose: Purpose) -> Packing {
+pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], scope: Scope) -> Packing {
     let dims = dimensions(problem, left);
     let classes = classes(problem, &dims, left);
     let constraints = Constraints::of(problem, &classes);
@@ -45,7 +55,7 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], weigh
         .collect();
     let capacities: Vec<Vec<i64>> = launches.iter().map(|launch| vector(&launch.free, &dims)).collect();
 
-    let lightest = lightest_pools(problem, launches, &classes, &capacities, weights, |launch, class| {
+    let lightest = lightest_pools(problem, launches, &classes, &capacities, scope.weights, |launch, class| {
         admitted[groups[launch]][constraints.of_class[class]]
     });
 
@@ -55,7 +65,7 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], weigh
 
     let mut offers: Vec<Offer> = Vec::new();
     for (index, launch) in launches.iter().enumerate() {
-        let choosy = purpose == Purpose::Pack && problem.min_alternatives > 0;
+        let choosy = scope.purpose == Purpose::Pack && problem.min_alternatives > 0;
         if choosy && alternatives::count(problem, launches, launch) < problem.min_alternatives {
             continue;
         }
@@ -76,9 +86,29 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], weigh
             limit_use,
         });
     }
+    offers.retain(|offer| {
+        let within = |limit: usize| packing.limits[limit].remaining.iter().zip(&offer.limit_use).all(|(r, u)| u <= r);
+        offer.limit.is_none_or(within)
+    });
+    if !scope.limits {
+        offers.iter_mut().for_each(|offer| offer.limit = None);
+        packing.limits.clear();
+    }
     packing.offers = undominated(&packing, offers);
     packing.bins = bins(problem, &packing, &constraints);
+    forget_hopeless(&mut packing);
     packing
+}
+
+/// Classes that fit nowhere are nobody's business: they belong to no profile, so
+/// that they keep no island from being proven.
+fn forget_hopeless(packing: &mut Packing) {
+    for class in 0..packing.classes.len() {
+        let launchable = packing.offers.iter().any(|offer| packing.admits(offer, class));
+        if !launchable && !packing.bins.iter().any(|bin| bin.admits.contains(class)) {
+            packing.profiles.iter_mut().for_each(|profile| profile.remove(class));
+        }
+    }
 }
 
 /// Classes with equal constraints, whatever their size, share the answers of
@@ -212,10 +242,8 @@ fn profiles(
 /// sorted by price.
 fn undominated(packing: &Packing, mut offers: Vec<Offer>) -> Vec<Offer> {
     offers.retain(|offer| {
-        let within = |limit: usize| packing.limits[limit].remaining.iter().zip(&offer.limit_use).all(|(r, u)| u <= r);
         let profile = &packing.profiles[offer.profile];
         !profile.is_empty()
-            && offer.limit.is_none_or(within)
             && profile.iter().any(|class| packing.most(class, &offer.capacity) > 0)
     });
     offers.sort_by(|a, b| {

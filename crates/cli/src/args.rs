@@ -153,7 +153,10 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|s: &f64| (0.0..=1000.0).contains(s)).ok_or_else(|| "is not a share such as 0.01".to_owned())
+    text.parse()
+        .ok()
+        .filter(|s: &f64| (0.0..=1000.0).contains(s))
+        .ok_or_else(|| "is not a share such as 0.01".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -34,11 +34,14 @@ pub(crate) fn default_pools(extended: &BTreeSet<String>, types: &[InstanceType])
         .collect();
     if !families.is_empty() {
         let list: Vec<&str> = families.into_iter().collect();
-        said.push(format!("and one pool \"default-devices\" of the families with what pods ask for: {}", list.join(", ")));
-        pools.push(pool("default-devices", [
-            (aws("instance-family"), Operator::In, list),
-            (aws("instance-hypervisor"), Operator::In, vec!["nitro"]),
-        ]));
+        said.push(format!(
+            "and one pool \"default-devices\" of the families with what pods ask for: {}",
+            list.join(", ")
+        ));
+        pools.push(pool(
+            "default-devices",
+            [(aws("instance-family"), Operator::In, list), (aws("instance-hypervisor"), Operator::In, vec!["nitro"])],
+        ));
     }
     (pools, said)
 }

@@ -95,7 +95,11 @@ impl Catalog {
                 region: None,
                 zones: self.zones(),
                 facts: None,
-                prices: if args.prices.is_some() { "of the file, overridden by --prices".into() } else { "of the file".into() },
+                prices: if args.prices.is_some() {
+                    "of the file, overridden by --prices".into()
+                } else {
+                    "of the file".into()
+                },
                 digest: Some(digest.to_string()),
             },
         }
@@ -158,9 +162,8 @@ fn narrow(types: &mut Vec<InstanceType>, args: &MachineArgs) -> Result<(), Failu
 /// What an EC2NodeClass says about size.
 pub(crate) fn sizing(class: &Ec2NodeClass) -> Result<Sizing, Failure> {
     let name = format!("EC2NodeClass {}", class.metadata.name.as_deref().unwrap_or_default());
-    let refuse = |field: &str, text: &str, why: &str| {
-        Failure::input(Code::InObject, &name, &format!("{field}: {text:?} {why}"))
-    };
+    let refuse =
+        |field: &str, text: &str, why: &str| Failure::input(Code::InObject, &name, &format!("{field}: {text:?} {why}"));
     let spec = &class.spec;
     let kubelet = spec.kubelet.clone().unwrap_or_default();
     let amounts = |map: &Option<BTreeMap<String, String>>, field: &str| -> Result<BTreeMap<String, i64>, Failure> {
@@ -184,11 +187,13 @@ pub(crate) fn sizing(class: &Ec2NodeClass) -> Result<Sizing, Failure> {
         let amount = quantity::units(text).map_err(|e| refuse(&field, text, &e.to_string()))?;
         Ok(Some(Threshold::Amount(amount)))
     };
-    let ami_family = ami_family(spec.ami_family.as_deref(), spec.ami_selector_terms.iter().find_map(|t| t.alias.as_deref()));
+    let ami_family =
+        ami_family(spec.ami_family.as_deref(), spec.ami_selector_terms.iter().find_map(|t| t.alias.as_deref()));
     let root_volume = match root_volume_size(class, ami_family) {
-        Some(text) => Some(quantity::units(text).map_err(|e| {
-            refuse("spec.blockDeviceMappings[].ebs.volumeSize", text, &e.to_string())
-        })?),
+        Some(text) => Some(
+            quantity::units(text)
+                .map_err(|e| refuse("spec.blockDeviceMappings[].ebs.volumeSize", text, &e.to_string()))?,
+        ),
         None => None,
     };
     Ok(Sizing {

@@ -13,8 +13,9 @@ use stowage_model::Code;
 
 pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     let name = args.plan.display().to_string();
-    let file: PlanFile = serde_json::from_str(&input::text(&args.plan)?)
-        .map_err(|e| Failure::input(Code::InPlan, &name, &format!("{e}; expected the output of stowage plan -o json")))?;
+    let file: PlanFile = serde_json::from_str(&input::text(&args.plan)?).map_err(|e| {
+        Failure::input(Code::InPlan, &name, &format!("{e}; expected the output of stowage plan -o json"))
+    })?;
     let major = |version: &str| version.split('.').next().map(str::to_owned);
     if major(&file.format_version) != major(FORMAT_VERSION) {
         let message = format!("has format version {}, this is {FORMAT_VERSION}", file.format_version);

@@ -6,7 +6,7 @@ use stowage_model::{Code, Problem};
 use stowage_solver::explain::{self, PoolReport};
 use stowage_solver::launches::launches;
 
-use crate::args::{Explained, ExplainArgs, InputArgs, MachineArgs};
+use crate::args::{ExplainArgs, Explained, InputArgs, MachineArgs};
 use crate::error::{Exit, Failure};
 use crate::question;
 
@@ -14,8 +14,9 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let text = match &args.what {
         Explained::Pod { name, input, machines } => pod(name, input, machines)?,
         Explained::Code { name: Some(name) } => {
-            let code = Code::parse(name)
-                .ok_or_else(|| Failure::usage(&format!("there is no code {name}; `stowage explain code` lists them")))?;
+            let code = Code::parse(name).ok_or_else(|| {
+                Failure::usage(&format!("there is no code {name}; `stowage explain code` lists them"))
+            })?;
             format!("{code}\n  {}\n  What to do: {}\n", code.summary(), code.remedy())
         }
         Explained::Code { name: None } => {
@@ -59,7 +60,8 @@ fn describe(problem: &Problem, index: usize) -> String {
         .filter(|(name, amount)| *amount > 0 && name.as_str() != "pods")
         .map(|(name, amount)| format!("{} {name}", stowage_model::resources::humanize(name.as_str(), amount)))
         .collect();
-    let mut text = format!("pod {pod} asks for {}\n", if asked.is_empty() { "nothing".into() } else { asked.join(", ") });
+    let mut text =
+        format!("pod {pod} asks for {}\n", if asked.is_empty() { "nothing".into() } else { asked.join(", ") });
     let all = launches(problem);
     for report in explain::pools(problem, &all, shape) {
         text.push_str(&pool(problem, &report));

@@ -74,7 +74,8 @@ impl Monitor for Watch {
         let seconds = (now - self.started).as_secs_f64();
         let text = format!("{seconds:6.2}s {stage}: best {price}/h, bound {bound}/h{gap}");
         // A terminal's line is overwritten; a log gets lines.
-        let _ = if out.is_terminal() && !self.verbose { write!(out, "\r\x1b[K{text}") } else { writeln!(out, "{text}") };
+        let _ =
+            if out.is_terminal() && !self.verbose { write!(out, "\r\x1b[K{text}") } else { writeln!(out, "{text}") };
     }
 }
 

@@ -18,10 +18,8 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let question = question::pose(&args.input, &args.machines, args.search.min_alternatives)?;
     let read = started.elapsed();
     let plan = solve(&question.problem, &args.search)?;
-    let timings = (!args.no_timings).then(|| Timings {
-        read_seconds: read.as_secs_f64(),
-        plan_seconds: (started.elapsed() - read).as_secs_f64(),
-    });
+    let timings = (!args.no_timings)
+        .then(|| Timings { read_seconds: read.as_secs_f64(), plan_seconds: (started.elapsed() - read).as_secs_f64() });
     let view = View::new(&question, &plan, args, timings);
     let text = report::render(args.output, &question, &plan, &view)?;
     let mut out = anstream::AutoStream::new(std::io::stdout().lock(), colour(args));
@@ -67,7 +65,8 @@ fn colour(args: &PlanArgs) -> anstream::ColorChoice {
 /// Precedence: interrupted, then gap, then unplaced, then changes.
 fn exit(args: &PlanArgs, plan: &Plan) -> Exit {
     let allowed = args.search.max_gap.map(|share| (share * 1e6) as i64);
-    let too_wide = allowed.is_some_and(|most| plan.gap_millionths().is_none_or(|gap| gap > most) && plan.bound < plan.price());
+    let too_wide =
+        allowed.is_some_and(|most| plan.gap_millionths().is_none_or(|gap| gap > most) && plan.bound < plan.price());
     if plan.end == End::Interrupted {
         Exit::Interrupted
     } else if too_wide {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use stowage_model::{
-    Binding, CapacityType, Certificate, CertificateKind, Code, End, NewNode, Plan, Price, Problem, Reason, Unit, Unplaced,
+    Binding, CapacityType, Certificate, CertificateKind, Code, End, NewNode, Plan, Price, Problem, Reason, Unit,
+    Unplaced,
 };
 
 /// The document, as far as it is judged.
@@ -147,7 +148,8 @@ impl PlanFile {
     fn certificate(&self) -> Result<Certificate, String> {
         let number = |text: &String| text.parse::<Unit>().map_err(|_| format!("certificate: {text} is not an integer"));
         let proof = &self.certificate;
-        let kind = CertificateKind::parse(&proof.kind).ok_or_else(|| format!("certificate: {} is no kind", proof.kind))?;
+        let kind =
+            CertificateKind::parse(&proof.kind).ok_or_else(|| format!("certificate: {} is no kind", proof.kind))?;
         let prices = proof
             .prices
             .iter()

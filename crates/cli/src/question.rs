@@ -80,7 +80,8 @@ impl Notebook {
     fn noted(&mut self, notes: &Notes) {
         if notes.expanded.1 > 0 {
             let (workloads, pods) = notes.expanded;
-            self.assumptions.push(format!("{workloads} workloads without their pods in the input stand for {pods} pods"));
+            self.assumptions
+                .push(format!("{workloads} workloads without their pods in the input stand for {pods} pods"));
         }
         if notes.replanned > 0 {
             self.assumptions.push(format!(
@@ -92,13 +93,15 @@ impl Notebook {
             self.warnings.push(format!("{count} pods left out, such as {example}: {why}"));
         }
         for (rule, (count, example)) in &notes.unsupported {
-            self.warnings.push(format!("{count} pods carry {}, which is not planned for yet, such as {example}", rule.field()));
+            self.warnings
+                .push(format!("{count} pods carry {}, which is not planned for yet, such as {example}", rule.field()));
         }
         for (kind, count) in &notes.unused_kinds {
             self.warnings.push(format!("{count} objects of kind {kind} were read but are not planned for yet"));
         }
         for pool in &notes.static_pools {
-            self.warnings.push(format!("NodePool {pool} has replicas: its nodes are static, nothing is planned onto new ones"));
+            self.warnings
+                .push(format!("NodePool {pool} has replicas: its nodes are static, nothing is planned onto new ones"));
         }
         for claim in &notes.unsized_claims {
             self.warnings.push(format!("NodeClaim {claim} has no node and no status.allocatable: it is left out"));
@@ -127,12 +130,15 @@ fn pools(
                 let (assumed, said) = assumptions::default_pools(&extended, &catalog.types(&Sizing::default()));
                 pools = assumed;
                 notebook.assumptions.extend(said);
-                let kinds = if machines.capacity_types.is_empty() { "on-demand only" } else { "the capacity types given" };
+                let kinds =
+                    if machines.capacity_types.is_empty() { "on-demand only" } else { "the capacity types given" };
                 notebook.assumptions.push(format!("{kinds}, region {}", machines.region));
             }
             Catalog::File { name, .. } => {
                 pools.push(assumptions::open_pool());
-                notebook.assumptions.push(format!("no NodePool given: one pool \"default\" admits every type of {name}"));
+                notebook
+                    .assumptions
+                    .push(format!("no NodePool given: one pool \"default\" admits every type of {name}"));
             }
         }
     }
@@ -179,14 +185,21 @@ fn restrict_zones(pool: &mut NodePool, class: &stowage_k8s::v1::Ec2NodeClass) ->
     match pool.requirements.contradiction() {
         None => Ok(()),
         Some(key) => {
-            let message = format!("requirements on {key} and the subnets of its NodeClass have nothing in common; widen one of them");
+            let message = format!(
+                "requirements on {key} and the subnets of its NodeClass have nothing in common; widen one of them"
+            );
             Err(Failure::input(Code::InPool, &format!("NodePool {}", pool.name), &message))
         }
     }
 }
 
 /// DaemonSets to assume where the input has none.
-fn daemons(args: &InputArgs, input: &Input, catalog: &Catalog, notebook: &mut Notebook) -> Result<Vec<Daemon>, Failure> {
+fn daemons(
+    args: &InputArgs,
+    input: &Input,
+    catalog: &Catalog,
+    notebook: &mut Notebook,
+) -> Result<Vec<Daemon>, Failure> {
     if input.cluster.knows_daemons() {
         return Ok(Vec::new());
     }
@@ -222,9 +235,8 @@ fn daemons(args: &InputArgs, input: &Input, catalog: &Catalog, notebook: &mut No
 fn label_selector(text: &str) -> Result<Vec<(String, String)>, Failure> {
     text.split(',')
         .map(|pair| {
-            let (key, value) = pair
-                .split_once('=')
-                .ok_or_else(|| Failure::usage(&format!("--selector {pair:?} is not key=value")))?;
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| Failure::usage(&format!("--selector {pair:?} is not key=value")))?;
             Ok((key.trim().to_owned(), value.trim_start_matches('=').trim().to_owned()))
         })
         .collect()

@@ -46,10 +46,8 @@ impl AwsCatalog {
         let sales = facts::sales(&choice.region)?;
         let zones = zones(&choice)?;
         let mut known = facts::types()?;
-        let types: Vec<(TypeFacts, Sale)> = sales
-            .into_iter()
-            .filter_map(|sale| known.remove(&sale.name).map(|facts| (facts, sale)))
-            .collect();
+        let types: Vec<(TypeFacts, Sale)> =
+            sales.into_iter().filter_map(|sale| known.remove(&sale.name).map(|facts| (facts, sale))).collect();
         Ok(Self { choice, types, zones, prices })
     }
 
@@ -113,7 +111,10 @@ impl AwsCatalog {
                 continue;
             }
             for capacity_type in capacity_types {
-                let price = self.prices.get(&facts.name, &zone.name, *capacity_type).or_else(|| list_price(sale, *capacity_type));
+                let price = self
+                    .prices
+                    .get(&facts.name, &zone.name, *capacity_type)
+                    .or_else(|| list_price(sale, *capacity_type));
                 if let Some(price) = price {
                     offerings.push(Offering {
                         zone: zone.name.clone(),

@@ -16,7 +16,8 @@ pub const TYPE_DATE: &str = "2026-09-30";
 /// The text of one file, such as `regions/us-east-1`.
 pub fn file(name: &str) -> Result<String, CatalogError> {
     let broken = |message: String| CatalogError::new(Code::InCatalog, format!("embedded file {name}"), message);
-    let at = FILES.binary_search_by(|(known, _)| (*known).cmp(name)).map_err(|_| broken("does not exist".to_owned()))?;
+    let at =
+        FILES.binary_search_by(|(known, _)| (*known).cmp(name)).map_err(|_| broken("does not exist".to_owned()))?;
     let mut text = String::new();
     flate2::read::ZlibDecoder::new(FILES[at].1).read_to_string(&mut text).map_err(|e| broken(e.to_string()))?;
     Ok(text)

@@ -73,8 +73,9 @@ struct Expression {
 /// Reads a catalogue. `file` names it in errors.
 pub fn parse(file: &str, text: &str) -> Result<Vec<InstanceType>, CatalogError> {
     let refuse = |subject: String, message: String| CatalogError::new(Code::InCatalog, subject, message);
-    let entries: Vec<Entry> = serde_json::from_str(text)
-        .map_err(|e| refuse(format!("{file} line {}", e.line()), format!("{e}; expected a JSON array of instance types")))?;
+    let entries: Vec<Entry> = serde_json::from_str(text).map_err(|e| {
+        refuse(format!("{file} line {}", e.line()), format!("{e}; expected a JSON array of instance types"))
+    })?;
     if entries.is_empty() {
         return Err(refuse(file.to_owned(), "holds no instance type".to_owned()));
     }
@@ -95,8 +96,8 @@ fn lower(subject: &str, entry: Entry) -> Result<InstanceType, CatalogError> {
     let refuse = |message: String| CatalogError::new(Code::InCatalog, subject, message);
     let mut capacity = Resources::new().with(ResourceName::PODS, DEFAULT_PODS);
     for (name, text) in &entry.resources {
-        let amount = quantity::amount(name, &text.to_string())
-            .map_err(|e| refuse(format!("resources.{name} {text} {e}")))?;
+        let amount =
+            quantity::amount(name, &text.to_string()).map_err(|e| refuse(format!("resources.{name} {text} {e}")))?;
         capacity.set(name, amount);
     }
     let mut allocatable = capacity.clone();
@@ -119,7 +120,8 @@ fn lower(subject: &str, entry: Entry) -> Result<InstanceType, CatalogError> {
     let mut parts = entry.name.splitn(2, '-');
     if let (Some(family), Some(rest)) = (parts.next(), parts.next()) {
         labels.insert(format!("{}instance-family", labels::KWOK_GROUP), family.to_owned());
-        labels.insert(format!("{}instance-size", labels::KWOK_GROUP), rest.split('-').next().unwrap_or(rest).to_owned());
+        labels
+            .insert(format!("{}instance-size", labels::KWOK_GROUP), rest.split('-').next().unwrap_or(rest).to_owned());
     }
     for (label, resource) in [("instance-cpu", ResourceName::CPU), ("instance-memory", ResourceName::MEMORY)] {
         if let Some(text) = entry.resources.get(resource) {
@@ -152,7 +154,8 @@ fn offering(sold: &Sold) -> Result<Vec<Offering>, String> {
     let kinds: Vec<CapacityType> = if kinds.is_empty() {
         vec![CapacityType::OnDemand]
     } else {
-        let parse = |kind: &&str| CapacityType::parse(kind).ok_or_else(|| format!("has the unknown capacity type {kind}"));
+        let parse =
+            |kind: &&str| CapacityType::parse(kind).ok_or_else(|| format!("has the unknown capacity type {kind}"));
         kinds.iter().map(parse).collect::<Result<_, _>>()?
     };
     let id = (zones.len() == 1 && ids.len() == 1).then(|| ids[0].into());

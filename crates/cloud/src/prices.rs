@@ -17,8 +17,12 @@ impl Prices {
     /// Reads the CSV form. `file` names it in errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, CatalogError> {
         let mut prices = BTreeMap::new();
-        let mut reader =
-            csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .comment(Some(b'#'))
+            .from_reader(text.as_bytes());
         for (index, row) in reader.records().enumerate() {
             let at = |line: u64| format!("{file} line {line}");
             let row = row.map_err(|e| {
@@ -42,7 +46,8 @@ impl Prices {
                 CatalogError::new(Code::InCsv, at(line), message)
             })?;
             let price = Price::parse(price).ok_or_else(|| {
-                let message = format!("price {price:?} of {name} is not a number of dollars between 0 and 1,000,000 an hour");
+                let message =
+                    format!("price {price:?} of {name} is not a number of dollars between 0 and 1,000,000 an hour");
                 CatalogError::new(Code::InPrice, at(line), message)
             })?;
             prices.insert(((*name).to_owned(), (*zone).to_owned(), kind), price);
@@ -87,7 +92,11 @@ mod tests {
 
     #[test]
     fn rows_are_read_and_refused_by_line() {
-        let prices = Prices::parse("p.csv", "instance_type,zone,capacity_type,price\nm5.large,*,spot,0.03\nm5.large,a,spot,0.02\n").unwrap();
+        let prices = Prices::parse(
+            "p.csv",
+            "instance_type,zone,capacity_type,price\nm5.large,*,spot,0.03\nm5.large,a,spot,0.02\n",
+        )
+        .unwrap();
         assert_eq!(prices.get("m5.large", "a", CapacityType::Spot), Price::parse("0.02"));
         assert_eq!(prices.get("m5.large", "b", CapacityType::Spot), Price::parse("0.03"));
         assert_eq!(prices.get("m5.large", "b", CapacityType::OnDemand), None);

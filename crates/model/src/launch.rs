@@ -87,12 +87,8 @@ pub fn variants(pool: &NodePool, mentioned: &BTreeMap<String, BTreeSet<String>>,
         choices.push((key.to_owned(), values));
     }
     let combinations = choices.iter().try_fold(1_usize, |n, (_, values)| n.checked_mul(values.len()))?;
-    (combinations <= most).then(|| {
-        product(&choices)
-            .into_iter()
-            .map(|labels| Variant { labels: labels.into_iter().collect() })
-            .collect()
-    })
+    (combinations <= most)
+        .then(|| product(&choices).into_iter().map(|labels| Variant { labels: labels.into_iter().collect() }).collect())
 }
 
 /// The Cartesian product of the choices; a value of `None` leaves its key out.

@@ -34,8 +34,7 @@ impl ResourceName {
 
     /// Whether an amount of this resource is a number of bytes.
     pub fn is_bytes(&self) -> bool {
-        matches!(self.as_str(), Self::MEMORY | Self::EPHEMERAL_STORAGE)
-            || self.as_str().starts_with("hugepages-")
+        matches!(self.as_str(), Self::MEMORY | Self::EPHEMERAL_STORAGE) || self.as_str().starts_with("hugepages-")
     }
 }
 
@@ -164,11 +163,7 @@ impl<N: AsRef<str>> FromIterator<(N, i64)> for Resources {
 /// An amount in the unit a reader expects: `1500m`, `7.5Gi`, `3`.
 pub fn humanize(name: &str, amount: i64) -> String {
     if name == ResourceName::CPU {
-        return if amount % 1000 == 0 {
-            format!("{}", amount / 1000)
-        } else {
-            format!("{amount}m")
-        };
+        return if amount % 1000 == 0 { format!("{}", amount / 1000) } else { format!("{amount}m") };
     }
     if !ResourceName::from(name).is_bytes() {
         return amount.to_string();

@@ -59,7 +59,8 @@ fn similar(problem: &Problem, launch: &Launch, other: &Launch) -> bool {
     other.pool == launch.pool
         && other.variant == launch.variant
         && other.instance_type != launch.instance_type
-        && other.instance_type(problem).operating_systems[other.os] == launch.instance_type(problem).operating_systems[launch.os]
+        && other.instance_type(problem).operating_systems[other.os]
+            == launch.instance_type(problem).operating_systems[launch.os]
         && offering.zone == own.zone
         && offering.capacity_type == own.capacity_type
 }

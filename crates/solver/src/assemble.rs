@@ -6,7 +6,7 @@ use stowage_model::{Binding, Certificate, CertificateKind, End, NewNode, Plan, P
 
 use crate::effort::Options;
 use crate::launches::Launch;
-use crate::packing::{Packing, Solution};
+use crate::packing::{Items, Packing, Solution};
 use crate::{Outcome, alternatives, explain};
 
 /// Hands out pods, in name order, to the fillings of one or more solutions.
@@ -78,7 +78,7 @@ impl<'a> Assembly<'a> {
     ) -> Outcome {
         let mut fillings = std::mem::take(&mut self.nodes);
         fillings.sort();
-        let mut known: BTreeMap<(usize, Vec<(u32, u32)>), Vec<String>> = BTreeMap::new();
+        let mut known: BTreeMap<(usize, Items), Vec<String>> = BTreeMap::new();
         let mut nodes = Vec::with_capacity(fillings.len());
         for (index, filling) in fillings {
             let launch = &self.launches[index];

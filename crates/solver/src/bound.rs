@@ -63,7 +63,13 @@ pub(crate) fn survey(
                 survey.prices.push(kernel.prices().to_vec());
             }
         }
-        let ratio = if price > 0.0 { bound / price } else if bound > 0.0 { f64::INFINITY } else { 0.0 };
+        let ratio = if price > 0.0 {
+            bound / price
+        } else if bound > 0.0 {
+            f64::INFINITY
+        } else {
+            0.0
+        };
         survey.ratio.push(ratio);
         survey.worst = survey.worst.max(ratio);
     }

@@ -102,7 +102,13 @@ fn add_prices_for_bins(packing: &Packing, kernel: &mut Knapsack, values: &mut Va
 }
 
 /// λ·W + Σ u·max(0, v − λ·a) in integers, for the best of the prices.
-fn worth(packing: &Packing, certificate: &Certificate, capacity: &[i64], holds: impl Fn(usize) -> bool, placed: &[u32]) -> Unit {
+fn worth(
+    packing: &Packing,
+    certificate: &Certificate,
+    capacity: &[i64],
+    holds: impl Fn(usize) -> bool,
+    placed: &[u32],
+) -> Unit {
     let members: Vec<usize> = (0..packing.classes.len()).filter(|class| holds(*class)).collect();
     certificate
         .prices

@@ -72,8 +72,7 @@ pub(crate) fn generate(
         if close || monitor.stop().is_some() {
             break;
         }
-        let mixed: Vec<f64> =
-            center.iter().zip(&optimum.duals).map(|(c, d)| alpha * c + (1.0 - alpha) * d).collect();
+        let mixed: Vec<f64> = center.iter().zip(&optimum.duals).map(|(c, d)| alpha * c + (1.0 - alpha) * d).collect();
         let found = price(packing, kernel, &mixed, &demand, &mut ratio);
         let bound = worth(&mixed) / found.worst.max(1e-12);
         if bound > best.bound {

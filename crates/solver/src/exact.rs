@@ -22,15 +22,8 @@ pub(crate) struct Proof {
 /// Looks for nodes that hold all demand for less than `price`, within `budget`
 /// fillings tried.
 pub(crate) fn search(packing: &Packing, values: &[f64], price: i64, budget: u64) -> Proof {
-    let mut search = Search {
-        packing,
-        values,
-        best: price,
-        found: None,
-        path: Vec::new(),
-        seen: HashMap::new(),
-        left: budget,
-    };
+    let mut search =
+        Search { packing, values, best: price, found: None, path: Vec::new(), seen: HashMap::new(), left: budget };
     let demand = packing.demand();
     search.open(&demand, 0);
     Proof { complete: search.left > 0, better: search.found }

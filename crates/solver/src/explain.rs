@@ -37,8 +37,7 @@ fn report(problem: &Problem, launches: &[Launch], shape: &PodShape, pool: usize)
         report.reason = Some(no_types(&report.pool));
     }
     for filter in filters::ORDER {
-        let verdict =
-            |launch: &&Launch| filter.admit(shape, &Place::Launch(launch.labels(problem), &launch.free));
+        let verdict = |launch: &&Launch| filter.admit(shape, &Place::Launch(launch.labels(problem), &launch.free));
         let passed: Vec<&Launch> = candidates.iter().copied().filter(|launch| verdict(launch).is_ok()).collect();
         if passed.is_empty() && report.reason.is_none() {
             let misfits = candidates.iter().filter_map(|launch| verdict(launch).err().map(|m| (*launch, m)));
@@ -66,7 +65,9 @@ fn no_types(pool: &str) -> Reason {
     Reason {
         code: Code::NoTypes,
         scope: Some(pool.to_owned()),
-        message: format!("the requirements of pool {pool} admit no instance type in the chosen zones and capacity types"),
+        message: format!(
+            "the requirements of pool {pool} admit no instance type in the chosen zones and capacity types"
+        ),
     }
 }
 
@@ -114,7 +115,9 @@ fn resource_message(problem: &Problem, shape: &PodShape, pool: &str, misfits: &[
         ));
     }
     if lines.is_empty() {
-        lines.extend(misfits.first().map(|(_, misfit)| format!("no allowed type has all it asks for: {}", misfit.detail)));
+        lines.extend(
+            misfits.first().map(|(_, misfit)| format!("no allowed type has all it asks for: {}", misfit.detail)),
+        );
     }
     format!("{}; {}", lines.join("; "), widening(pool, shape, &near))
 }

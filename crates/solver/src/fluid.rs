@@ -63,9 +63,8 @@ impl<'a> Relaxation<'a> {
     pub(crate) fn solve(&mut self, kernel: &mut Knapsack) -> Fluid {
         self.choose_offers(kernel);
         let demand = self.packing.demand();
-        let (values, prices) = self
-            .values_and_prices(&demand)
-            .unwrap_or_else(|| (single_values(self.packing), Vec::new()));
+        let (values, prices) =
+            self.values_and_prices(&demand).unwrap_or_else(|| (single_values(self.packing), Vec::new()));
         let found = survey(self.packing, kernel, &values, &demand, prices, 0, 1.0);
         let scale = if found.worst > 1.0 { 1.0 / found.worst } else { 1.0 };
         Fluid { values: values.iter().map(|v| v * scale).collect(), survey: rescaled(found, scale) }
@@ -152,9 +151,9 @@ impl<'a> Relaxation<'a> {
             }
         }
         // Pods that only existing nodes take may ask for more than those have.
-        for cluster in 0..clusters {
+        for (cluster, reachable) in reachable.iter().enumerate() {
             let launchable = self.chosen.iter().any(|k| packing.admits(&packing.offers[*k], cluster));
-            if reachable[cluster] && !launchable {
+            if *reachable && !launchable {
                 let dear = packing.offers.iter().map(|o| o.price).max().unwrap_or(1) as f64;
                 program.push(dear.max(1.0) * 10.0, vec![(cluster, 1.0)]);
             }

@@ -6,7 +6,7 @@
 //! shrinks, so offers wait behind stale bounds and few are ever looked at.
 
 use crate::knapsack::search::{Goal, Knapsack};
-use crate::packing::{Limit, Packed, Packing};
+use crate::packing::{Items, Limit, Packed, Packing};
 
 /// State of a greedy run: what is still wanted and what limits still allow.
 pub(crate) struct Greedy<'a> {
@@ -44,7 +44,15 @@ impl<'a> Greedy<'a> {
             .map(|profile| classes.iter().copied().filter(|class| profile.contains(*class)).collect())
             .collect();
         let offers = packing.offers.len();
-        Self { packing, values, ratio: vec![f64::INFINITY; offers], hints: vec![None; offers], members, candidates, nodes }
+        Self {
+            packing,
+            values,
+            ratio: vec![f64::INFINITY; offers],
+            hints: vec![None; offers],
+            members,
+            candidates,
+            nodes,
+        }
     }
 
     /// Looks at these offers only.
@@ -89,13 +97,12 @@ impl<'a> Greedy<'a> {
         let mut left: f64 = self.values.iter().zip(&*demand).map(|(v, n)| v * f64::from(*n)).sum();
         let mut spent: i64 = 0;
         let mut since_tidy = 0;
-        loop {
-            let Some((offer, filling)) = self.best(kernel, demand, limits) else { break };
+        while let Some((offer, filling)) = self.best(kernel, demand, limits) {
             let offer = self.packing.cheapest_holder(offer, &filling);
             let mut times = filling.iter().map(|(class, count)| demand[*class as usize] / count).min().unwrap_or(0);
             let each: f64 = filling.iter().map(|(c, n)| self.values[*c as usize] * f64::from(*n)).sum();
             if target >= 0.0 && each > 0.0 {
-                times = times.min((((left - target) / each).ceil().max(1.0)).min(1e9) as u32);
+                times = times.min(((left - target) / each).ceil().clamp(1.0, 1e9) as u32);
             }
             let terms = &self.packing.offers[offer];
             if let Some(limit) = terms.limit {
@@ -136,7 +143,7 @@ impl<'a> Greedy<'a> {
         self.candidates.retain(|k| self.ratio[*k] > 0.0);
         let mut order = self.candidates.clone();
         order.sort_unstable_by(|a, b| self.ratio[*b].total_cmp(&self.ratio[*a]).then(a.cmp(b)));
-        let mut best: Option<(f64, usize, Vec<(u32, u32)>)> = None;
+        let mut best: Option<(f64, usize, Items)> = None;
         for k in order {
             let leader = best.as_ref().map_or(0.0, |(ratio, _, _)| *ratio);
             if self.ratio[k] <= leader {
@@ -175,8 +182,7 @@ pub(crate) fn biased(packing: &Packing, values: &[f64], gamma: f64) -> Vec<f64> 
         .iter()
         .zip(&packing.classes)
         .map(|(value, class)| {
-            let share =
-                (0..dims).map(|d| class.size[d] as f64 / typical[d].max(1.0)).fold(0.0, f64::max).min(1.0);
+            let share = (0..dims).map(|d| class.size[d] as f64 / typical[d].max(1.0)).fold(0.0, f64::max).min(1.0);
             (value + floor) * (1.0 + gamma * share.sqrt())
         })
         .collect()

@@ -66,10 +66,8 @@ fn island(packing: &Packing, roots: &[usize], own: usize) -> Option<Island> {
     let mut profiles: Vec<usize> = offers.iter().map(|k| packing.offers[*k].profile).collect();
     profiles.sort_unstable();
     profiles.dedup();
-    let renamed = |offer: &Offer| Offer {
-        profile: profiles.binary_search(&offer.profile).unwrap_or_default(),
-        ..offer.clone()
-    };
+    let renamed =
+        |offer: &Offer| Offer { profile: profiles.binary_search(&offer.profile).unwrap_or_default(), ..offer.clone() };
     let part = Packing {
         dims: packing.dims.clone(),
         classes: classes.iter().map(|class| packing.classes[*class].clone()).collect(),
@@ -90,10 +88,11 @@ impl Island {
         let renamed = |filling: &[(u32, u32)]| -> Vec<(u32, u32)> {
             filling.iter().map(|(class, count)| (self.classes[*class as usize] as u32, *count)).collect()
         };
-        whole.nodes.extend(part.nodes.iter().map(|node| crate::packing::Packed {
-            offer: self.offers[node.offer],
-            filling: renamed(&node.filling),
-        }));
+        whole.nodes.extend(
+            part.nodes
+                .iter()
+                .map(|node| crate::packing::Packed { offer: self.offers[node.offer], filling: renamed(&node.filling) }),
+        );
         for (bin, filling) in self.bins.iter().zip(&part.bins) {
             whole.bins[*bin] = renamed(filling);
         }

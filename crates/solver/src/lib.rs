@@ -146,7 +146,13 @@ impl Answer {
         let (mut unplaced, _, _) = last.solution.rank(&last.packing);
         // A priority without leftovers counts the same whether it is listed or not.
         let known: std::collections::BTreeSet<i32> = problem.shapes.iter().map(|shape| shape.priority).collect();
-        unplaced.extend(known.into_iter().filter(|p| !unplaced.iter().any(|(known, _)| known == p)).map(|p| (p, 0)).collect::<Vec<_>>());
+        unplaced.extend(
+            known
+                .into_iter()
+                .filter(|p| !unplaced.iter().any(|(known, _)| known == p))
+                .map(|p| (p, 0))
+                .collect::<Vec<_>>(),
+        );
         unplaced.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
         let price = self.rounds().map(|round| round.solution.price(&round.packing)).sum();
         (unplaced, price)
@@ -188,11 +194,8 @@ impl Round {
     fn solve(packing: Packing, options: &Options, monitor: &dyn Monitor) -> Self {
         let islands = island::split(&packing);
         let found = in_parallel(&islands, options.threads, |island| search::search(&island.packing, options, monitor));
-        let mut solution = Solution {
-            nodes: Vec::new(),
-            bins: vec![Vec::new(); packing.bins.len()],
-            unplaced: packing.demand(),
-        };
+        let mut solution =
+            Solution { nodes: Vec::new(), bins: vec![Vec::new(); packing.bins.len()], unplaced: packing.demand() };
         for (island, found) in islands.iter().zip(&found) {
             island.merge(&found.solution, &mut solution);
         }
@@ -206,7 +209,8 @@ impl Round {
     /// Whether the nodes of an answer found without limits are within them, and
     /// nothing was left over that limits could explain.
     fn respects_limits(&self, problem: &Problem, launches: &[Launch]) -> bool {
-        let mut rest: Vec<Option<Resources>> = problem.pools.iter().map(|pool| problem.remaining_limits(pool)).collect();
+        let mut rest: Vec<Option<Resources>> =
+            problem.pools.iter().map(|pool| problem.remaining_limits(pool)).collect();
         for node in &self.solution.nodes {
             let launch = &launches[self.packing.offers[node.offer].launch as usize];
             if let Some(rest) = &mut rest[launch.pool] {
@@ -232,13 +236,7 @@ impl Round {
     }
 
     /// Pods that limits kept out of their heaviest pool may use lighter ones.
-    fn widen(
-        &self,
-        problem: &Problem,
-        launches: &[Launch],
-        options: &Options,
-        monitor: &dyn Monitor,
-    ) -> Option<Self> {
+    fn widen(&self, problem: &Problem, launches: &[Launch], options: &Options, monitor: &dyn Monitor) -> Option<Self> {
         let weights_differ = problem.pools.windows(2).any(|pair| pair[0].weight != pair[1].weight);
         let left_over = self.solution.unplaced.iter().any(|count| *count > 0);
         if !weights_differ || !left_over || self.packing.limits.is_empty() {

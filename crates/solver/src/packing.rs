@@ -33,9 +33,10 @@ impl ClassSet {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(word, bits)| {
-            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit)
-        })
+        self.0
+            .iter()
+            .enumerate()
+            .flat_map(|(word, bits)| (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit))
     }
 }
 
@@ -154,6 +155,9 @@ impl Packing {
 pub(crate) fn most(size: &[i64], capacity: &[i64]) -> i64 {
     size.iter().zip(capacity).filter(|(size, _)| **size > 0).map(|(size, free)| free.max(&0) / size).min().unwrap_or(0)
 }
+
+/// Class or shape, and how many of its pods.
+pub(crate) type Items = Vec<(u32, u32)>;
 
 /// A bought node with its pods, by class.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -72,10 +72,7 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], scope
         let instance_type = launch.instance_type(problem);
         let limit = limit_names[launch.pool].as_ref().map(|(slot, _)| *slot);
         let limit_use = limit_names[launch.pool].as_ref().map_or_else(Vec::new, |(_, names)| {
-            names
-                .iter()
-                .map(|n| if n == ResourceName::NODES { 1 } else { instance_type.capacity.get(n) })
-                .collect()
+            names.iter().map(|n| if n == ResourceName::NODES { 1 } else { instance_type.capacity.get(n) }).collect()
         });
         offers.push(Offer {
             launch: index as u32,
@@ -181,7 +178,8 @@ fn lightest_pools(
     }
     (0..classes.len())
         .map(|class| {
-            let holds = |launch: &usize| admitted(*launch, class) && most(&classes[class].size, &capacities[*launch]) > 0;
+            let holds =
+                |launch: &usize| admitted(*launch, class) && most(&classes[class].size, &capacities[*launch]) > 0;
             // Launches come in pool order, so the first holder is in the heaviest pool.
             let first = (0..launches.len()).find(holds);
             first.map_or(everything, |launch| {
@@ -243,21 +241,18 @@ fn profiles(
 fn undominated(packing: &Packing, mut offers: Vec<Offer>) -> Vec<Offer> {
     offers.retain(|offer| {
         let profile = &packing.profiles[offer.profile];
-        !profile.is_empty()
-            && profile.iter().any(|class| packing.most(class, &offer.capacity) > 0)
+        !profile.is_empty() && profile.iter().any(|class| packing.most(class, &offer.capacity) > 0)
     });
     offers.sort_by(|a, b| {
         (a.price, std::cmp::Reverse(&a.capacity), a.launch).cmp(&(b.price, std::cmp::Reverse(&b.capacity), b.launch))
     });
     let count = packing.profiles.len();
-    let includes: Vec<Vec<bool>> = (0..count)
-        .map(|a| (0..count).map(|b| packing.profiles[a].includes(&packing.profiles[b])).collect())
-        .collect();
+    let includes: Vec<Vec<bool>> =
+        (0..count).map(|a| (0..count).map(|b| packing.profiles[a].includes(&packing.profiles[b])).collect()).collect();
     let beats = |a: &Offer, b: &Offer| {
         includes[a.profile][b.profile]
             && a.capacity.iter().zip(&b.capacity).all(|(a, b)| a >= b)
-            && (a.limit.is_none()
-                || a.limit == b.limit && a.limit_use.iter().zip(&b.limit_use).all(|(a, b)| a <= b))
+            && (a.limit.is_none() || a.limit == b.limit && a.limit_use.iter().zip(&b.limit_use).all(|(a, b)| a <= b))
     };
     let mut kept: Vec<Offer> = Vec::new();
     for offer in offers {

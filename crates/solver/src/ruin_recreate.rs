@@ -13,36 +13,39 @@ const SAMPLED: usize = 24;
 /// Steps per node without a better plan after which there is little to hope for.
 const PATIENCE: u64 = 60;
 
-/// Improves `nodes` until the work is spent, the price reaches `floor`, or the
+/// What steers and ends a run.
+pub(crate) struct Run<'a> {
+    /// Pod values.
+    pub(crate) values: &'a [f64],
+    /// Worth ÷ price of each offer under them.
+    pub(crate) ratio: &'a [f64],
+    /// Knapsack work to spend.
+    pub(crate) work: u64,
+    /// No plan is cheaper than this.
+    pub(crate) floor: i64,
+    pub(crate) seed: u64,
+    pub(crate) monitor: &'a dyn Monitor,
+}
+
+/// Improves `nodes` until the work is spent, the price reaches the floor, or the
 /// monitor says stop. Never returns anything dearer.
-pub(crate) fn improve(
-    packing: &Packing,
-    kernel: &mut Knapsack,
-    nodes: Vec<Packed>,
-    values: &[f64],
-    ratio: &[f64],
-    work: u64,
-    floor: i64,
-    random: &mut Random,
-    monitor: &dyn Monitor,
-) -> Vec<Packed> {
-    let mut state = State::new(packing, nodes, values, ratio);
+pub(crate) fn improve(packing: &Packing, kernel: &mut Knapsack, nodes: Vec<Packed>, run: &Run<'_>) -> Vec<Packed> {
+    let mut random = Random::new(run.seed ^ 0x5eed);
+    let mut state = State::new(packing, nodes, run.values, run.ratio);
     let mut best = state.nodes.clone();
     let mut best_price = state.price;
-    let until = kernel.work.saturating_add(work);
+    let until = kernel.work.saturating_add(run.work);
     let mut steps: u64 = 0;
     let mut improved_at: u64 = 0;
     // Each step counts for its sampling too, so that steps without knapsacks end.
-    while state.nodes.len() > 1 && kernel.work + steps * 64 < until && best_price > floor {
-        if steps - improved_at > PATIENCE * (10 + state.nodes.len() as u64) {
-            break;
-        }
-        if steps % 64 == 0 && monitor.stop().is_some() {
+    while state.nodes.len() > 1 && kernel.work + steps * 64 < until && best_price > run.floor {
+        let patient = steps - improved_at <= PATIENCE * (10 + state.nodes.len() as u64);
+        if !patient || steps.is_multiple_of(64) && run.monitor.stop().is_some() {
             break;
         }
         steps += 1;
         let heat = 1.0 - (kernel.work + steps * 64) as f64 / until as f64;
-        state.step(kernel, random, heat.max(0.0));
+        state.step(kernel, &mut random, heat.max(0.0));
         if state.price < best_price {
             best_price = state.price;
             improved_at = steps;
@@ -216,7 +219,8 @@ impl<'a> State<'a> {
 }
 
 fn worthy(packing: &Packing, ratio: &[f64], least: f64) -> Vec<usize> {
-    let mut worthy: Vec<usize> = (0..packing.offers.len()).filter(|k| ratio.get(*k).is_none_or(|r| *r >= least)).collect();
+    let mut worthy: Vec<usize> =
+        (0..packing.offers.len()).filter(|k| ratio.get(*k).is_none_or(|r| *r >= least)).collect();
     for class in 0..packing.classes.len() {
         let each = |k: &usize| {
             let offer = &packing.offers[*k];

@@ -9,12 +9,11 @@ use crate::exact;
 use crate::first_fit;
 use crate::fluid::{Fluid, Relaxation};
 use crate::greedy::{Greedy, biased};
-use crate::leftover;
 use crate::knapsack::search::{Goal, Knapsack};
+use crate::leftover;
 use crate::monitor::Monitor;
 use crate::packing::{Limit, Packed, Packing, Solution};
-use crate::random::Random;
-use crate::ruin_recreate;
+use crate::ruin_recreate::{self, Run};
 
 /// Pods up to which a complete search is tried.
 const MOST_EXACT: u32 = 50;
@@ -116,9 +115,8 @@ impl Stages<'_> {
                 .collect(),
             ..packing.clone()
         };
-        let worth = |values: &[f64], demand: &[u32]| -> f64 {
-            values.iter().zip(demand).map(|(v, n)| v * f64::from(*n)).sum()
-        };
+        let worth =
+            |values: &[f64], demand: &[u32]| -> f64 { values.iter().zip(demand).map(|(v, n)| v * f64::from(*n)).sum() };
         let mut bound = worth(&fluid.values, &filled.demand);
         self.greedy_starts(&rest, &fluid.values, &fluid.survey.ratio, &filled, best);
         best.report("greedy", bound);
@@ -131,22 +129,24 @@ impl Stages<'_> {
         let mut values = fluid.values.clone();
         let mut ratio = fluid.survey.ratio.clone();
         let launched = filled.demand.iter().filter(|n| **n > 0).count();
-        if self.budget.rounds > 0 && launched <= self.budget.column_classes && packing.limits.is_empty() {
-            if let Some(generated) = self.columns(&rest, &fluid.values, best) {
-                if generated.bound > bound * (1.0 + 1e-6) {
-                    bound = generated.bound;
-                    values.clone_from(&generated.values);
-                    ratio.clone_from(&generated.survey.ratio);
-                    if packing.bins.is_empty() {
-                        found.columns = Some((generated.values.clone(), generated.survey.prices.clone()));
-                    }
+        if self.budget.rounds > 0
+            && launched <= self.budget.column_classes
+            && packing.limits.is_empty()
+            && let Some(generated) = self.columns(&rest, &fluid.values, best)
+        {
+            if generated.bound > bound * (1.0 + 1e-6) {
+                bound = generated.bound;
+                values.clone_from(&generated.values);
+                ratio.clone_from(&generated.survey.ratio);
+                if packing.bins.is_empty() {
+                    found.columns = Some((generated.values.clone(), generated.survey.prices.clone()));
                 }
-                best.report("generated", bound);
-                self.rounded(&rest, &generated, &filled, best);
-                best.report("rounded", bound);
-                self.greedy_starts(&rest, &generated.values, &generated.survey.ratio, &filled, best);
-                best.report("columns", bound);
             }
+            best.report("generated", bound);
+            self.rounded(&rest, &generated, &filled, best);
+            best.report("rounded", bound);
+            self.greedy_starts(&rest, &generated.values, &generated.survey.ratio, &filled, best);
+            best.report("columns", bound);
         }
         if self.done(best, bound) {
             found.exact = self.prove(&values, &filled, best);
@@ -225,7 +225,8 @@ impl Stages<'_> {
         let mut limits = rest.limits.clone();
         let mut nodes = Vec::new();
         let mut values = values.to_vec();
-        let worth = |values: &[f64], demand: &[u32]| values.iter().zip(demand).map(|(v, n)| v * f64::from(*n)).sum::<f64>();
+        let worth =
+            |values: &[f64], demand: &[u32]| values.iter().zip(demand).map(|(v, n)| v * f64::from(*n)).sum::<f64>();
         for step in 0..self.budget.follow {
             if self.monitor.stop().is_some() {
                 return;
@@ -280,24 +281,27 @@ impl Stages<'_> {
         }
     }
 
-    fn repair(&mut self, rest: &Packing, (values, ratio): (&[f64], &[f64]), bound: f64, filled: &Filled, best: &mut Best<'_>) {
+    fn repair(
+        &mut self,
+        rest: &Packing,
+        (values, ratio): (&[f64], &[f64]),
+        bound: f64,
+        filled: &Filled,
+        best: &mut Best<'_>,
+    ) {
         // First fit may have used existing nodes otherwise; repair keeps them.
         let own = best.solution.bins == filled.bins;
         let bins = if own { filled.bins.clone() } else { best.solution.bins.clone() };
         let left = best.solution.unplaced.clone();
-        let floor = (bound.ceil() as i64).max(0);
-        let mut random = Random::new(self.options.seed ^ 0x5eed);
-        let nodes = ruin_recreate::improve(
-            rest,
-            &mut self.kernel,
-            best.solution.nodes.clone(),
+        let run = Run {
             values,
             ratio,
-            self.budget.repairs,
-            floor,
-            &mut random,
-            self.monitor,
-        );
+            work: self.budget.repairs,
+            floor: (bound.ceil() as i64).max(0),
+            seed: self.options.seed,
+            monitor: self.monitor,
+        };
+        let nodes = ruin_recreate::improve(rest, &mut self.kernel, best.solution.nodes.clone(), &run);
         best.offer(Solution { nodes, bins, unplaced: left });
     }
 

@@ -1,13 +1,15 @@
 //! Random problems, judged by the independent checker and, where small enough,
 //! by trying everything.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at what must not happen")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use stowage_model::{
-    CapacityType, Effect, End, InstanceType, Node, NodePool, NodeTerm, Offering, Operator, Pod, PodShape, Price, Problem,
-    Requirement, Requirements, Resources, Taint, Toleration, Workload, labels,
+    CapacityType, Effect, End, InstanceType, Node, NodePool, NodeTerm, Offering, Operator, Pod, PodShape, Price,
+    Problem, Requirement, Requirements, Resources, Taint, Toleration, Workload, labels,
 };
 use stowage_solver::{Algorithm, Effort, Options, Unwatched, solve};
 
@@ -40,13 +42,8 @@ struct Case {
 }
 
 fn kinds() -> impl Strategy<Value = Vec<Kind>> {
-    let kind = (1..9_i64, 1..17_i64, 1..200_i64, any::<bool>(), any::<bool>()).prop_map(|(cpu, memory, cents, arm, spot)| Kind {
-        cpu: cpu * 1000,
-        memory: memory << 30,
-        cents,
-        arm,
-        spot,
-    });
+    let kind = (1..9_i64, 1..17_i64, 1..200_i64, any::<bool>(), any::<bool>())
+        .prop_map(|(cpu, memory, cents, arm, spot)| Kind { cpu: cpu * 1000, memory: memory << 30, cents, arm, spot });
     prop::collection::vec(kind, 1..6)
 }
 
@@ -93,10 +90,7 @@ fn lower(shape: &Shape) -> PodShape {
             affinity: Some(vec![NodeTerm(only(labels::ZONE, "b")), NodeTerm(only(labels::ARCH, "amd64"))]),
             ..plain
         },
-        4 => PodShape {
-            tolerations: vec![Toleration { key: "team".into(), value: None, effect: None }],
-            ..plain
-        },
+        4 => PodShape { tolerations: vec![Toleration { key: "team".into(), value: None, effect: None }], ..plain },
         5 => PodShape { selector: only("team", "x"), priority: 5, ..plain },
         _ => plain,
     }
@@ -201,9 +195,7 @@ fn cheapest(problem: &Problem) -> Option<i64> {
     }
     fn fillings(rest: &[u32]) -> Vec<Vec<u32>> {
         rest.iter().fold(vec![Vec::new()], |all, count| {
-            all.into_iter()
-                .flat_map(|f| (0..=*count).map(move |n| f.iter().copied().chain([n]).collect()))
-                .collect()
+            all.into_iter().flat_map(|f| (0..=*count).map(move |n| f.iter().copied().chain([n]).collect())).collect()
         })
     }
     fn best(

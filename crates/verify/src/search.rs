@@ -19,7 +19,13 @@ pub(crate) struct Item {
 
 /// Whether some filling of `capacity` is worth more than `price`. `guide` are
 /// resource prices that make the estimate of what is still possible sharp.
-pub(crate) fn exceeds(items: &[Item], capacity: &[i64], guide: &[Unit], price: Unit, budget: u64) -> Result<bool, Exhausted> {
+pub(crate) fn exceeds(
+    items: &[Item],
+    capacity: &[i64],
+    guide: &[Unit],
+    price: Unit,
+    budget: u64,
+) -> Result<bool, Exhausted> {
     let reduced = |item: &Item| item.value - cost(guide, &item.size);
     let mut order: Vec<&Item> = items.iter().collect();
     // What is decided least by the guide comes last, where the tree is widest.
@@ -129,7 +135,8 @@ impl Complete<'_> {
             if choice.price > money || !choice.members.contains(&first) {
                 continue;
             }
-            let mut members: Vec<usize> = choice.members.iter().copied().filter(|m| *m != first && rest[*m] > 0).collect();
+            let mut members: Vec<usize> =
+                choice.members.iter().copied().filter(|m| *m != first && rest[*m] > 0).collect();
             members.insert(0, first);
             let mut after = rest.clone();
             if self.fill(choice, &members, 0, choice.capacity.clone(), &mut after, money) {
@@ -144,7 +151,15 @@ impl Complete<'_> {
 
     /// Tries every filling of one launch that leaves no room for a pod it could
     /// still take: fillings with less on them leave more to pay for.
-    fn fill(&mut self, choice: &Choice, members: &[usize], at: usize, free: Vec<i64>, rest: &mut Vec<i64>, money: i64) -> bool {
+    fn fill(
+        &mut self,
+        choice: &Choice,
+        members: &[usize],
+        at: usize,
+        free: Vec<i64>,
+        rest: &mut Vec<i64>,
+        money: i64,
+    ) -> bool {
         if self.left == 0 {
             return false;
         }

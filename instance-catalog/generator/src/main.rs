@@ -87,7 +87,12 @@ fn type_row(fact: &Value) -> String {
             format!("{maker}:{name}:{count}:{}{share}", number(&gpu["memory_mib"]))
         }),
         devices(&fact["neuron"], |device| {
-            format!("{}:{}:{}", label(&text(device, "name")), number(&device["count"]), number(&device["cores_per_device"]))
+            format!(
+                "{}:{}:{}",
+                label(&text(device, "name")),
+                number(&device["count"]),
+                number(&device["cores_per_device"])
+            )
         }),
         text(fact, "hypervisor"),
         flag("bare_metal"),
@@ -97,7 +102,11 @@ fn type_row(fact: &Value) -> String {
         text(fact, "cpu_manufacturer").to_lowercase(),
         number(&fact["clock_ghz"]),
         network,
-        if fact["ebs_optimized"] == "default" || fact["ebs_optimized"].is_null() { number(&fact["ebs_max_mbps"]) } else { String::new() },
+        if fact["ebs_optimized"] == "default" || fact["ebs_optimized"].is_null() {
+            number(&fact["ebs_max_mbps"])
+        } else {
+            String::new()
+        },
         number(&fact["ebs_attach"]),
         flag("encryption_in_transit"),
         if capacity_block_only { "y" } else { "" }.to_owned(),
@@ -171,7 +180,8 @@ fn zones(facts: &Path, out: &Path) -> Result<(), Failure> {
 
 /// Published allocatable of some types: what the arithmetic is tested against.
 fn sample(facts: &Path, out: &Path, known: &BTreeSet<String>) -> Result<(), Failure> {
-    let columns = ["cpu", "memory", "ephemeral-storage", "pods", "nvidia.com/gpu", "amd.com/gpu", "aws.amazon.com/neuroncore"];
+    let columns =
+        ["cpu", "memory", "ephemeral-storage", "pods", "nvidia.com/gpu", "amd.com/gpu", "aws.amazon.com/neuroncore"];
     let mut lines: Vec<String> = table(&facts.join("allocatable_sample.csv"))?
         .iter()
         .filter(|row| known.contains(&row["instance_type"]))

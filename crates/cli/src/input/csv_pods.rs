@@ -15,14 +15,10 @@ pub(super) fn looks_like(text: &str) -> bool {
 }
 
 pub(super) fn take(input: &mut Input, file: &str, text: &str) -> Result<(), Failure> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(false).comment(Some(b'#')).from_reader(text.as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(false).comment(Some(b'#')).from_reader(text.as_bytes());
     let refuse = |line: u64, message: String| Failure::input(Code::InCsv, &format!("{file} line {line}"), &message);
-    let header: Vec<String> = reader
-        .headers()
-        .map_err(|e| refuse(1, e.to_string()))?
-        .iter()
-        .map(|column| canonical(column))
-        .collect();
+    let header: Vec<String> = reader.headers().map_err(|e| refuse(1, e.to_string()))?.iter().map(canonical).collect();
     if !header.iter().any(|column| column == "name") {
         return Err(refuse(1, "has no column name; the first line must name the columns".to_owned()));
     }
@@ -68,9 +64,11 @@ fn workload<'a>(header: &[String], row: impl Iterator<Item = &'a str>) -> Result
             "name" => name = cell,
             "namespace" => namespace = cell,
             "replicas" => {
-                replicas = cell.parse().ok().filter(|n| (0..=1_000_000).contains(n)).ok_or_else(|| {
-                    format!("replicas {cell:?} is not a number between 0 and 1,000,000")
-                })?;
+                replicas = cell
+                    .parse()
+                    .ok()
+                    .filter(|n| (0..=1_000_000).contains(n))
+                    .ok_or_else(|| format!("replicas {cell:?} is not a number between 0 and 1,000,000"))?;
             }
             "node-selector" => {
                 for pair in cell.split(';') {

@@ -55,7 +55,8 @@ fn split(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut ends = Vec::new();
     let mut offset = 0;
     for (index, line) in text.split_inclusive('\n').enumerate() {
-        let marker = line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        let marker =
+            line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
         let closing = line.trim_end() == "...";
         if marker || closing {
             ends.push(offset);

@@ -125,7 +125,9 @@ fn existing(page: &mut String, view: &View) {
     if view.existing.is_empty() {
         return;
     }
-    page.push_str("<h2>On existing nodes</h2><div class=\"scroll\"><table><tr><th>Node</th><th class=\"n\">New pods</th></tr>");
+    page.push_str(
+        "<h2>On existing nodes</h2><div class=\"scroll\"><table><tr><th>Node</th><th class=\"n\">New pods</th></tr>",
+    );
     for node in &view.existing {
         let _ = write!(page, "<tr><td>{}</td><td class=\"n\">{}</td></tr>", escape(&node.name), node.pods.len());
     }
@@ -144,7 +146,8 @@ fn unplaced(page: &mut String, view: &View) {
     for unplaced in &view.unplaced {
         let reasons: Vec<String> =
             unplaced.reasons.iter().map(|r| format!("<b>{}</b> {}", r.code, escape(&r.message))).collect();
-        let _ = write!(page, "<tr><td>{}</td><td class=\"wrap\">{}</td></tr>", escape(&unplaced.pod), reasons.join("<br>"));
+        let _ =
+            write!(page, "<tr><td>{}</td><td class=\"wrap\">{}</td></tr>", escape(&unplaced.pod), reasons.join("<br>"));
     }
     page.push_str("</table></div>");
 }

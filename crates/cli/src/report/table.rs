@@ -128,7 +128,11 @@ fn totals(text: &mut String, view: &View) {
     row("pods", format!("{} placed of {}", s.placed, s.pods));
     row("new nodes", format!("{} for {}", s.new_nodes, money(s.hourly_price)));
     if s.cluster_nodes > 0 {
-        let unknown = if s.unpriced_nodes > 0 { format!("  ({} nodes of unknown price)", s.unpriced_nodes) } else { String::new() };
+        let unknown = if s.unpriced_nodes > 0 {
+            format!("  ({} nodes of unknown price)", s.unpriced_nodes)
+        } else {
+            String::new()
+        };
         row("today", format!("{} nodes for {}{unknown}", s.cluster_nodes, money(s.current_hourly_price)));
         row("after", money(s.total_hourly_price));
     }
@@ -147,8 +151,12 @@ fn totals(text: &mut String, view: &View) {
     let facts = catalog.facts.as_ref().map_or_else(String::new, |d| format!(" of {d}"));
     row("catalogue", format!("{}{region}{facts}", catalog.source));
     row("prices", catalog.prices.clone());
-    let other: Vec<String> =
-        view.price_bases.iter().filter(|(basis, _)| *basis != "list").map(|(basis, n)| format!("{n} {basis}")).collect();
+    let other: Vec<String> = view
+        .price_bases
+        .iter()
+        .filter(|(basis, _)| *basis != "list")
+        .map(|(basis, n)| format!("{n} {basis}"))
+        .collect();
     if !other.is_empty() {
         row("", format!("of the new nodes, {} are not list prices", other.join(", ")));
     }
@@ -215,7 +223,10 @@ pub(crate) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
         rows.len() > 1
             && rows.iter().skip(1).all(|row| {
                 let text = cell(row, column);
-                text == "–" || text.starts_with(|c: char| c.is_ascii_digit() || c == '$') && !text.contains('(') && width(&text) < 16
+                text == "–"
+                    || text.starts_with(|c: char| c.is_ascii_digit() || c == '$')
+                        && !text.contains('(')
+                        && width(&text) < 16
             })
     };
     let widths: Vec<usize> =
@@ -230,7 +241,7 @@ pub(crate) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
                 if right[column] { format!("{pad}{cell}") } else { format!("{cell}{pad}") }
             })
             .collect();
-        text.push_str(&format!("  {}", cells.join("  ")).trim_end().to_owned());
+        text.push_str(format!("  {}", cells.join("  ")).trim_end());
         text.push('\n');
     }
     text

@@ -257,9 +257,8 @@ impl<'a> NodeFacts<'a> {
         let pool = problem.pools.iter().find(|pool| pool.name == node.pool);
         let types = pool.and_then(|pool| problem.type_sets.get(pool.type_set));
         let instance_type = types.and_then(|types| types.iter().find(|t| *t.name == *node.instance_type));
-        let offering = instance_type.and_then(|t| {
-            t.offerings.iter().find(|o| *o.zone == *node.zone && o.capacity_type == node.capacity_type)
-        });
+        let offering = instance_type
+            .and_then(|t| t.offerings.iter().find(|o| *o.zone == *node.zone && o.capacity_type == node.capacity_type));
         if let (Some(pool), Some(instance_type), Some(offering)) = (pool, instance_type, offering) {
             let variant = Variant { labels: node.labels.clone() };
             let labels = LaunchLabels { pool, variant: &variant, instance_type, os: &node.os, offering };

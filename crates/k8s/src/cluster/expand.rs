@@ -142,7 +142,8 @@ impl Cluster {
     /// Requests that a namespace's LimitRanges give to containers without any.
     fn default_requests(&self, namespace: &str) -> Result<Resources, crate::error::FieldError> {
         let mut defaults = Resources::new();
-        let ranges = self.limit_ranges.iter().filter(|r| r.metadata.namespace.as_deref().unwrap_or("default") == namespace);
+        let ranges =
+            self.limit_ranges.iter().filter(|r| r.metadata.namespace.as_deref().unwrap_or("default") == namespace);
         let items = ranges.filter_map(|r| r.spec.as_ref()).flat_map(|spec| &spec.limits);
         for item in items.filter(|item| item.type_ == "Container") {
             for list in [&item.default, &item.default_request].into_iter().flatten() {

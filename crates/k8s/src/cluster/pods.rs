@@ -93,7 +93,8 @@ impl Cluster {
             return Ok(());
         }
         let spec = pod.spec.clone().unwrap_or_default();
-        let lowered = lower::pod::lower(&spec, &Resources::new()).map_err(|e| e.of(format!("Pod {namespace}/{name}")))?;
+        let lowered =
+            lower::pod::lower(&spec, &Resources::new()).map_err(|e| e.of(format!("Pod {namespace}/{name}")))?;
         let (kind, owner) = controllers(&pod.metadata).into_iter().next().unwrap_or_default();
         let record = PodRecord {
             namespace: self.names.index(namespace),
@@ -111,8 +112,11 @@ impl Cluster {
 
 /// A pod's labels without those that differ between the pods of one workload.
 fn workload_labels(pod: &Pod) -> std::collections::BTreeMap<String, String> {
-    const OWN: [&str; 3] =
-        ["statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "batch.kubernetes.io/job-completion-index"];
+    const OWN: [&str; 3] = [
+        "statefulset.kubernetes.io/pod-name",
+        "apps.kubernetes.io/pod-index",
+        "batch.kubernetes.io/job-completion-index",
+    ];
     let mut labels = pod.metadata.labels.clone().unwrap_or_default();
     labels.retain(|key, _| !OWN.contains(&key.as_str()));
     labels

@@ -217,11 +217,8 @@ impl Cluster {
                 continue;
             }
             let namespace: Arc<str> = pod.namespace.as_str().into();
-            let workload = Workload {
-                namespace: namespace.clone(),
-                kind: pod.kind.into(),
-                name: pod.workload.as_str().into(),
-            };
+            let workload =
+                Workload { namespace: namespace.clone(), kind: pod.kind.into(), name: pod.workload.as_str().into() };
             self.plan(builder, notes, namespace, pod.name.into(), workload, Lowered::Own(pod.lowered))?;
         }
         Ok(())

@@ -32,7 +32,11 @@ pub(crate) fn lower(pool: &v1::NodePool) -> Result<Option<NodePool>, FieldError>
         ("spec.template.spec.terminationGracePeriod", &template.spec.termination_grace_period),
     ] {
         if let Some(text) = text.as_deref().filter(|text| *text != "Never" && duration::parse(text).is_none()) {
-            return Err(FieldError::new(Code::InPool, field, format!("{text:?} is not a duration such as 720h, or Never")));
+            return Err(FieldError::new(
+                Code::InPool,
+                field,
+                format!("{text:?} is not a duration such as 720h, or Never"),
+            ));
         }
     }
     let class = &template.spec.node_class_ref;
@@ -48,11 +52,7 @@ pub(crate) fn lower(pool: &v1::NodePool) -> Result<Option<NodePool>, FieldError>
             "spec.template.spec.startupTaints",
         )?,
         limits,
-        node_class: NodeClassRef {
-            group: class.group.clone(),
-            kind: class.kind.clone(),
-            name: class.name.clone(),
-        },
+        node_class: NodeClassRef { group: class.group.clone(), kind: class.kind.clone(), name: class.name.clone() },
         expire_after: template.spec.expire_after.clone(),
         termination_grace_period: template.spec.termination_grace_period.clone(),
         type_set: 0,
@@ -65,8 +65,8 @@ pub(crate) fn requirements(list: &[SelectorRequirement], field: &str) -> Result<
     for (index, entry) in list.iter().enumerate() {
         let at = format!("{field}[{index}]");
         let values = entry.values.clone().unwrap_or_default();
-        let mut requirement =
-            selector::requirement(&entry.operator, &values, &at, true).map_err(|e| FieldError { code: Code::InPool, ..e })?;
+        let mut requirement = selector::requirement(&entry.operator, &values, &at, true)
+            .map_err(|e| FieldError { code: Code::InPool, ..e })?;
         requirement.min_values = entry.min_values.and_then(|least| u32::try_from(least).ok());
         all.add(labels::normalized(&entry.key), requirement);
     }
@@ -101,7 +101,8 @@ mod tests {
         ] {
             assert_eq!(pool(spec).unwrap_err().field, field, "{spec}");
         }
-        let lowered = pool(r#""requirements":[{"key":"team","operator":"Exists"}],"expireAfter":"Never""#).unwrap().unwrap();
+        let lowered =
+            pool(r#""requirements":[{"key":"team","operator":"Exists"}],"expireAfter":"Never""#).unwrap().unwrap();
         assert!(lowered.requirements.get("team").is_some_and(|r| r.admits(Some("a")) && !r.admits(Some("b"))));
     }
 }

@@ -38,8 +38,7 @@ fn required_terms(affinity: Option<&NodeAffinity>) -> Result<Option<Vec<stowage_
     let Some(required) = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()) else {
         return Ok(None);
     };
-    const FIELD: &str =
-        "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+    const FIELD: &str = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
     let terms = required.node_selector_terms.iter().enumerate();
     terms.map(|(index, term)| selector::term(term, &format!("{FIELD}[{index}]"))).collect::<Result<_, _>>().map(Some)
 }

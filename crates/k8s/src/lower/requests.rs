@@ -134,7 +134,8 @@ mod tests {
     fn bad_quantities_name_their_field() {
         for (text, part) in [("-1", "negative"), ("lots", "not a quantity"), ("1e30", "larger")] {
             let spec: PodSpec =
-                serde_json::from_value(serde_json::json!({ "containers": [{ "name": "a", "resources": cpu(text) }] })).unwrap();
+                serde_json::from_value(serde_json::json!({ "containers": [{ "name": "a", "resources": cpu(text) }] }))
+                    .unwrap();
             let error = effective_requests(&spec, &Resources::new()).unwrap_err();
             assert_eq!(error.field, "spec.containers[a].resources.requests.cpu");
             assert!(error.message.contains(part), "{}", error.message);

@@ -343,15 +343,14 @@ mod tests {
 
     fn kernel(sizes: &[Vec<i64>], values: &[u32], most: &[i64]) -> Knapsack {
         let rows = sizes[0].len();
-        let mut kernel = Knapsack::default();
-        kernel.columns = Columns {
+        let columns = Columns {
             class: (0..sizes.len() as u32).collect(),
             exact: (0..rows).map(|r| sizes.iter().map(|s| s[r]).collect()).collect(),
             weight: (0..rows).map(|r| sizes.iter().map(|s| s[r] as f64).collect()).collect(),
             value: values.iter().map(|v| f64::from(*v)).collect(),
             most: most.to_vec(),
         };
-        kernel
+        Knapsack { columns, ..Knapsack::default() }
     }
 
     fn exhaustive(sizes: &[Vec<i64>], values: &[u32], most: &[i64], rest: &[i64]) -> u32 {
@@ -359,9 +358,9 @@ mod tests {
         (0..=most[0])
             .filter_map(|count| {
                 let rest: Vec<i64> = rest.iter().zip(size).map(|(r, s)| r - s * count).collect();
-                rest.iter().all(|r| *r >= 0).then(|| {
-                    count as u32 * values[0] + exhaustive(others, &values[1..], &most[1..], &rest)
-                })
+                rest.iter()
+                    .all(|r| *r >= 0)
+                    .then(|| count as u32 * values[0] + exhaustive(others, &values[1..], &most[1..], &rest))
             })
             .max()
             .unwrap_or(0)

@@ -27,7 +27,8 @@ impl Rule for Bound {
         if certificate.values.len() != problem.shapes.len() {
             return fault(format!("has {} values for {} shapes", certificate.values.len(), problem.shapes.len()));
         }
-        let negative = certificate.values.iter().chain(certificate.prices.iter().flat_map(BTreeMap::values)).any(|v| *v < 0);
+        let negative =
+            certificate.values.iter().chain(certificate.prices.iter().flat_map(BTreeMap::values)).any(|v| *v < 0);
         if negative || plan.bound.nanos() < 0 {
             return fault("has a negative value, price or bound".to_owned());
         }
@@ -56,6 +57,9 @@ impl Rule for Bound {
         }
     }
 }
+
+/// The cheapest price, and its launch, by pool, admitted rules and capacity.
+type Seen = BTreeMap<(usize, Vec<bool>, Vec<i64>), (i64, String)>;
 
 /// Launches that hold and cost the same and admit the same pods are one kind.
 struct Kind {
@@ -189,14 +193,21 @@ impl<'a> Table<'a> {
                 facts::tolerates(shape, &node.taints) && facts::labels_admit(shape, &|key| node.label(key))
             };
             let members: Vec<usize> = (0..self.shapes.len())
-                .filter(|m| self.value(*m) > 0 && self.most(*m, &capacity) > 0 && admitted(&self.problem.shapes[self.shapes[*m]]))
+                .filter(|m| {
+                    self.value(*m) > 0
+                        && self.most(*m, &capacity) > 0
+                        && admitted(&self.problem.shapes[self.shapes[*m]])
+                })
                 .collect();
             if members.is_empty() {
                 continue;
             }
             let (worth, _) = self.worth(&capacity, &members);
             // Without prices a node could hold everything it admits.
-            let all: Unit = members.iter().map(|m| self.value(*m).saturating_mul(Unit::from(self.most(*m, &capacity)))).fold(0, Unit::saturating_add);
+            let all: Unit = members
+                .iter()
+                .map(|m| self.value(*m).saturating_mul(Unit::from(self.most(*m, &capacity))))
+                .fold(0, Unit::saturating_add);
             total = total.checked_sub(worth.min(all))?;
         }
         Some(total)
@@ -210,7 +221,11 @@ impl<'a> Table<'a> {
         let kinds: Vec<search::Choice> = self
             .kinds
             .iter()
-            .map(|kind| search::Choice { capacity: kind.capacity.clone(), price: kind.price, members: kind.members.clone() })
+            .map(|kind| search::Choice {
+                capacity: kind.capacity.clone(),
+                price: kind.price,
+                members: kind.members.clone(),
+            })
             .collect();
         let values: Vec<Unit> = (0..self.shapes.len()).map(|member| self.value(member)).collect();
         search::nothing_cheaper(&kinds, &self.sizes, &self.counts, &values, price, COMPLETE)
@@ -232,7 +247,7 @@ fn kinds(problem: &Problem, plan: &Plan, shapes: &[usize], vector: impl Fn(&Reso
         });
         rule_of.push(index);
     }
-    let mut seen: BTreeMap<(usize, Vec<bool>, Vec<i64>), (i64, String)> = BTreeMap::new();
+    let mut seen: Seen = BTreeMap::new();
     let limits: Vec<Option<Resources>> = problem.pools.iter().map(|pool| problem.remaining_limits(pool)).collect();
     facts::each_launch(problem, |pool, labels: LaunchLabels<'_>| {
         // What exceeds its pool's limits alone is in no plan.
@@ -241,7 +256,9 @@ fn kinds(problem: &Problem, plan: &Plan, shapes: &[usize], vector: impl Fn(&Reso
         }
         let admitted: Vec<bool> = rules
             .iter()
-            .map(|rule| facts::tolerates(rule, &labels.pool.taints) && facts::labels_admit(rule, &|key| labels.get(key)))
+            .map(|rule| {
+                facts::tolerates(rule, &labels.pool.taints) && facts::labels_admit(rule, &|key| labels.get(key))
+            })
             .collect();
         if !admitted.contains(&true) {
             return;
@@ -278,7 +295,7 @@ fn lightest_allowed(
     problem: &Problem,
     plan: &Plan,
     shapes: &[usize],
-    seen: &BTreeMap<(usize, Vec<bool>, Vec<i64>), (i64, String)>,
+    seen: &Seen,
     rule_of: &[usize],
     holds: &dyn Fn(usize, &[i64]) -> bool,
 ) -> Vec<i32> {
@@ -287,7 +304,8 @@ fn lightest_allowed(
     }
     let heaviest: Vec<i32> = (0..shapes.len())
         .map(|member| {
-            let holding = seen.keys().filter(|(_, admitted, capacity)| admitted[rule_of[member]] && holds(member, capacity));
+            let holding =
+                seen.keys().filter(|(_, admitted, capacity)| admitted[rule_of[member]] && holds(member, capacity));
             holding.map(|(pool, _, _)| problem.pools[*pool].weight).max().unwrap_or(i32::MIN)
         })
         .collect();

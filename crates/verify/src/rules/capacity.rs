@@ -37,7 +37,10 @@ impl Rule for Capacity {
             free.subtract(&node.reserved);
             let load = facts::load(problem, &binding.pods);
             if let Some((name, asked, there)) = load.first_shortage(&free) {
-                found.push((format!("node {}", node.name), format!("its new pods ask for {asked} {name}, it has {there}")));
+                found.push((
+                    format!("node {}", node.name),
+                    format!("its new pods ask for {asked} {name}, it has {there}"),
+                ));
             }
         }
     }

@@ -54,7 +54,8 @@ impl Rule for Launch {
                 }
             }
             if node.alternatives.len() < problem.min_alternatives {
-                let message = format!("has {} alternative types, not {}", node.alternatives.len(), problem.min_alternatives);
+                let message =
+                    format!("has {} alternative types, not {}", node.alternatives.len(), problem.min_alternatives);
                 found.push((subject(), message));
             }
         }
@@ -62,7 +63,10 @@ impl Rule for Launch {
         for binding in &plan.existing {
             let node = problem.nodes.iter().find(|node| node.name == binding.node);
             if node.is_none_or(|node| !node.schedulable) || !seen.insert(&binding.node) {
-                found.push((format!("node {}", binding.node), "does not exist, takes no pods, or is listed twice".to_owned()));
+                found.push((
+                    format!("node {}", binding.node),
+                    "does not exist, takes no pods, or is listed twice".to_owned(),
+                ));
             }
         }
     }

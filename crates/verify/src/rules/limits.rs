@@ -19,7 +19,8 @@ impl Rule for Limits {
                 let of = |capacity: &stowage_model::Resources| {
                     if name.as_str() == ResourceName::NODES { 1 } else { i128::from(capacity.get(name.as_str())) }
                 };
-                let live: i128 = problem.nodes.iter().filter(|n| n.pool() == Some(&pool.name)).map(|n| of(&n.capacity)).sum();
+                let live: i128 =
+                    problem.nodes.iter().filter(|n| n.pool() == Some(&pool.name)).map(|n| of(&n.capacity)).sum();
                 let new: i128 = plan
                     .nodes
                     .iter()

@@ -52,7 +52,8 @@ fn judge<'a>(
         if tolerated && facts::labels_admit(data, label) {
             continue;
         }
-        let why = if tolerated { "its selector, affinity or a volume forbids" } else { "it does not tolerate a taint of" };
+        let why =
+            if tolerated { "its selector, affinity or a volume forbids" } else { "it does not tolerate a taint of" };
         let pod = pods.iter().find(|pod| problem.pods[**pod as usize].shape == shape);
         let name = pod.map_or_else(String::new, |pod| problem.pods[*pod as usize].to_string());
         found.push((format!("pod {name}"), format!("{why} {at}")));

@@ -36,9 +36,14 @@ impl Rule for UnplacedPods {
                 let admitted = facts::tolerates(data, &labels.pool.taints)
                     && facts::labels_admit(data, &|key| labels.get(key))
                     && data.requests.fits(&facts::free(problem, &labels));
-                let allowed = rest[pool].as_ref().is_none_or(|rest| facts::counted(&labels.instance_type.capacity, rest).fits(rest));
+                let allowed = rest[pool]
+                    .as_ref()
+                    .is_none_or(|rest| facts::counted(&labels.instance_type.capacity, rest).fits(rest));
                 if admitted && allowed && enough_alternatives(problem) {
-                    placeable.insert((shape, format!("pool {} could launch {}", labels.pool.name, labels.instance_type.name)));
+                    placeable.insert((
+                        shape,
+                        format!("pool {} could launch {}", labels.pool.name, labels.instance_type.name),
+                    ));
                     satisfied.insert(shape);
                 }
             }
@@ -50,7 +55,8 @@ impl Rule for UnplacedPods {
             }
             for shape in shapes.keys() {
                 let data = &problem.shapes[*shape as usize];
-                let admitted = facts::tolerates(data, &node.taints) && facts::labels_admit(data, &|key| node.label(key));
+                let admitted =
+                    facts::tolerates(data, &node.taints) && facts::labels_admit(data, &|key| node.label(key));
                 if admitted && data.requests.fits(&free) {
                     placeable.insert((*shape, format!("node {} has room", node.name)));
                 }

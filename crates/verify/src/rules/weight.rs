@@ -27,7 +27,8 @@ impl Rule for Weight {
             let Some(pool) = problem.pools.iter().find(|pool| pool.name == name) else { continue };
             let heavier = heaviest_unlimited(problem, shape);
             if let Some(better) = heavier.filter(|better| better.1 > pool.weight) {
-                let message = format!("is in pool {name}, though pool {} of weight {} would hold it", better.0, better.1);
+                let message =
+                    format!("is in pool {name}, though pool {} of weight {} would hold it", better.0, better.1);
                 found.push((format!("pods of shape {shape}"), message));
             }
         }

@@ -74,7 +74,7 @@ fn show(catalog: &Catalog, name: &str) -> Result<String, Failure> {
 fn near<'a>(types: &'a [InstanceType], name: &str) -> Vec<&'a str> {
     let family = name.split('.').next().unwrap_or_default();
     let same = types.iter().map(|t| &*t.name).filter(|known| known.split('.').next() == Some(family));
-    let mut found: Vec<&str> = same.take(5).collect();
+    let mut found: Vec<&str> = same.take(12).collect();
     if found.is_empty() {
         found.extend(types.iter().take(5).map(|t| &*t.name));
     }

@@ -17,13 +17,21 @@ fn ceiling(price: Price) -> Price {
 
 /// How many other types of the same pool, zone, system and capacity type hold
 /// at least as much of everything as `launch` does, within the price margin.
-pub fn count(problem: &Problem, launches: &[Launch], launch: &Launch) -> usize {
+/// `admits_as_many` says whether a launch, by index, admits every pod that this
+/// one does.
+pub(crate) fn count(
+    problem: &Problem,
+    launches: &[Launch],
+    launch: &Launch,
+    admits_as_many: impl Fn(usize) -> bool,
+) -> usize {
     let own = launch.offering(problem);
     launches
         .iter()
-        .filter(|other| similar(problem, launch, other))
-        .filter(|other| other.offering(problem).price <= ceiling(own.price))
-        .filter(|other| launch.free.fits(&other.free))
+        .enumerate()
+        .filter(|(_, other)| similar(problem, launch, other))
+        .filter(|(_, other)| other.offering(problem).price <= ceiling(own.price))
+        .filter(|(index, other)| launch.free.fits(&other.free) && admits_as_many(*index))
         .count()
 }
 

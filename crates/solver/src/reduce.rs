@@ -65,9 +65,13 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], scope
 
     let mut offers: Vec<Offer> = Vec::new();
     for (index, launch) in launches.iter().enumerate() {
-        let choosy = scope.purpose == Purpose::Pack && problem.min_alternatives > 0;
-        if choosy && alternatives::count(problem, launches, launch) < problem.min_alternatives {
-            continue;
+        if scope.purpose == Purpose::Pack && problem.min_alternatives > 0 {
+            let own = &admitted[groups[index]];
+            let admits_as_many =
+                |other: usize| own.iter().zip(&admitted[groups[other]]).all(|(own, other)| !own || *other);
+            if alternatives::count(problem, launches, launch, admits_as_many) < problem.min_alternatives {
+                continue;
+            }
         }
         let instance_type = launch.instance_type(problem);
         let limit = limit_names[launch.pool].as_ref().map(|(slot, _)| *slot);

@@ -99,7 +99,9 @@ fn unplaced(text: &mut String, view: &View, wide: bool) {
         return;
     }
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    let _ = writeln!(text, "\n{red}{} pods fit nowhere{red:#}", view.unplaced.len());
+    let count = view.unplaced.len();
+    let what = if count == 1 { "pod fits" } else { "pods fit" };
+    let _ = writeln!(text, "\n{red}{count} {what} nowhere{red:#}");
     // Pods with the same reasons are told together.
     let mut groups: BTreeMap<&[super::view::ReasonView], Vec<&str>> = BTreeMap::new();
     for unplaced in &view.unplaced {

@@ -1,0 +1,1 @@
+//! A package needs a target; everything here is in the test.

@@ -1,0 +1,11 @@
+//! The binary as its users meet it.
+
+mod bad_input;
+mod catalog;
+mod check;
+mod determinism;
+mod explain;
+mod generated;
+mod harness;
+mod plan;
+mod tidy;

@@ -1,1 +1,89 @@
-fn main() {}
+//! Stowage and Karpenter's own scheduler on the same files, in one run.
+//!
+//! `cargo run --release -p stowage-benches -- --trace openb_pods_default.csv`
+//!
+//! Each row writes a pod list and a catalogue, runs the release binary on them
+//! (whole process: wall time and peak memory), has `stowage check` judge the plan,
+//! and runs the peer (its solve alone). The trace is the pod list of Alibaba's
+//! GPU cluster trace 2023 (openb), published in cluster-trace-gpu-v2023; without
+//! it that row is left out and said so. The peer needs Go; `--no-peer` does without.
+
+mod catalogs;
+mod pods;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use run::{Row, Workplace};
+
+#[derive(Parser)]
+struct Args {
+    /// The openb pod list, as CSV
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    /// Leave the peer out
+    #[arg(long)]
+    no_peer: bool,
+    /// Only rows whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Where inputs and answers are put
+    #[arg(long, default_value = "target/compare")]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match compare(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("compare: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(args: &Args) -> Result<(), String> {
+    let place = Workplace::new(&args.out, !args.no_peer)?;
+    let mut rows = rows(&place)?;
+    match &args.trace {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            rows.insert(0, Row::new("openb trace, all EC2 types with spot", pods::openb(&text)?, catalogs::ec2("cgimprtxz", true)?));
+        }
+        None => eprintln!("no --trace given: the openb row is left out"),
+    }
+    println!("{}", run::HEADER);
+    for row in rows.into_iter().filter(|row| row.name.contains(&args.only)) {
+        println!("{}", place.measure(&row)?);
+    }
+    Ok(())
+}
+
+/// The rows that need no trace; generated ones with three seeds.
+fn rows(place: &Workplace) -> Result<Vec<Row>, String> {
+    let cmr = catalogs::ec2_of("cmr", false, Some("amd64"))?;
+    let all = catalogs::ec2("cgimprtxz", false)?;
+    let spot = catalogs::ec2("cgimprtxz", true)?;
+    let mut rows = Vec::new();
+    for seed in 1..=3 {
+        rows.push(Row::new(&format!("5,000 generic pods, c/m/r amd64, seed {seed}"), pods::generic(5_000, seed), cmr.clone()));
+    }
+    if let Some(kwok) = place.kwok_types()? {
+        for seed in 1..=3 {
+            rows.push(Row::new(&format!("5,000 generic pods, kwok types, seed {seed}"), pods::generic(5_000, seed), kwok.clone()));
+        }
+    }
+    for seed in 1..=3 {
+        let name = |what: &str| format!("100,000 pods in 200 shapes, {what}, seed {seed}");
+        rows.push(Row::new(&name("c/m/r amd64"), pods::shaped(100_000, 200, seed, false), cmr.clone()).without_peer());
+        rows.push(Row::new(&name("all types"), pods::shaped(100_000, 200, seed, false), all.clone()).without_peer());
+        rows.push(Row::new(&format!("10,000 distinct pods, seed {seed}"), pods::distinct(10_000, seed), all.clone()));
+        rows.push(Row::new(&format!("1,000 pods in 20 constrained shapes, spot, seed {seed}"), pods::shaped(1_000, 20, seed, true), spot.clone()));
+        rows.push(Row::new(&format!("40 pods in 8 shapes, seed {seed}"), pods::shaped(40, 8, seed, false), cmr.clone()));
+    }
+    rows.push(Row::new("two pods of 70 % of a node", pods::seventy_percent(), cmr));
+    Ok(rows)
+}

@@ -2,6 +2,8 @@
 
 mod csv_pods;
 mod documents;
+#[cfg(test)]
+mod fuzz;
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -114,9 +114,20 @@ pub(crate) fn each_launch<'a>(problem: &'a Problem, mut visit: impl FnMut(usize,
     }
 }
 
-/// The variant that a planned node states.
-pub(crate) fn variant(node: &NewNode) -> Variant {
-    Variant { labels: node.labels.clone() }
+/// Calls `visit` with every planned node that names a launch which exists.
+pub(crate) fn each_new_node(problem: &Problem, plan: &Plan, mut visit: impl FnMut(usize, &NewNode, LaunchLabels<'_>)) {
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let Ok(launched) = find(problem, node) else { continue };
+        let variant = Variant { labels: node.labels.clone() };
+        let labels = LaunchLabels {
+            pool: launched.pool,
+            variant: &variant,
+            instance_type: launched.instance_type,
+            os: &node.os,
+            offering: launched.offering,
+        };
+        visit(index, node, labels);
+    }
 }
 
 /// How many pods of each shape a list of pods has.

@@ -73,7 +73,7 @@ fn tiles(page: &mut String, view: &View) {
         ("New nodes", s.new_nodes.to_string()),
         ("Per hour", format!("${:.4}", s.hourly_price)),
         ("Per month", format!("${:.2}", s.monthly_price)),
-        ("From the cheapest possible", gap),
+        ("Above the cheapest", gap),
         ("Pods placed", format!("{} of {}", s.placed, s.pods)),
     ];
     if s.cluster_nodes > 0 {
@@ -105,20 +105,25 @@ fn nodes(page: &mut String, view: &View) {
 fn card(page: &mut String, node: &NodeView) {
     let _ = write!(
         page,
-        "<div class=\"node\"><h3>{}</h3><p>{} · {} · {}<br>{}/h · {} alternatives</p>{}<details><summary>{} pods</summary><ul>",
+        "<div class=\"node\"><h3>{}</h3><p>{} · {} · {}<br>{}/h · {}</p>{}<details><summary>{}</summary><ul>",
         escape(&node.instance_type),
         escape(&node.zone),
         escape(&node.capacity_type),
         escape(&node.node_pool),
         node.price,
-        node.alternatives.len(),
+        counted(node.alternatives.len(), "alternative"),
         picture::node(node),
-        node.pods.len()
+        counted(node.pods.len(), "pod")
     );
     for pod in &node.pods {
         let _ = write!(page, "<li>{}</li>", escape(pod));
     }
     page.push_str("</ul></details></div>");
+}
+
+/// "1 pod", "2 pods".
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn existing(page: &mut String, view: &View) {
@@ -140,8 +145,8 @@ fn unplaced(page: &mut String, view: &View) {
     }
     let _ = write!(
         page,
-        "<h2 class=\"bad\">{} pods fit nowhere</h2><div class=\"scroll\"><table><tr><th>Pod</th><th>Why</th></tr>",
-        view.unplaced.len()
+        "<h2 class=\"bad\">{} without a place</h2><div class=\"scroll\"><table><tr><th>Pod</th><th>Why</th></tr>",
+        counted(view.unplaced.len(), "pod")
     );
     for unplaced in &view.unplaced {
         let reasons: Vec<String> =

@@ -1,6 +1,6 @@
 //! Pods and DaemonSets together fit each node.
 
-use stowage_model::{LaunchLabels, Plan, Problem};
+use stowage_model::{Plan, Problem};
 
 use crate::Rule;
 use crate::facts;
@@ -13,23 +13,14 @@ impl Rule for Capacity {
     }
 
     fn check(&self, problem: &Problem, plan: &Plan, found: &mut Vec<(String, String)>) {
-        for (index, node) in plan.nodes.iter().enumerate() {
-            let Ok(launched) = facts::find(problem, node) else { continue };
-            let variant = facts::variant(node);
-            let labels = LaunchLabels {
-                pool: launched.pool,
-                variant: &variant,
-                instance_type: launched.instance_type,
-                os: &node.os,
-                offering: launched.offering,
-            };
+        facts::each_new_node(problem, plan, |index, node, labels| {
             let free = facts::free(problem, &labels);
             let load = facts::load(problem, &node.pods);
             if let Some((name, asked, there)) = load.first_shortage(&free) {
                 let message = format!("its pods ask for {asked} {name}, it has {there}");
                 found.push((format!("new node {index} ({})", node.instance_type), message));
             }
-        }
+        });
         for binding in &plan.existing {
             let Some(node) = problem.nodes.iter().find(|node| node.name == binding.node) else { continue };
             let mut free = node.allocatable.clone();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use stowage_model::{LaunchLabels, Plan, Problem};
+use stowage_model::{Plan, Problem};
 
 use crate::Rule;
 use crate::facts;
@@ -18,47 +18,37 @@ impl Rule for Launch {
     fn check(&self, problem: &Problem, plan: &Plan, found: &mut Vec<(String, String)>) {
         for (index, node) in plan.nodes.iter().enumerate() {
             let subject = || format!("new node {index} ({})", node.instance_type);
-            let launched = match facts::find(problem, node) {
-                Ok(launched) => launched,
-                Err(missing) => {
-                    found.push((subject(), missing));
-                    continue;
+            match facts::find(problem, node) {
+                Err(missing) => found.push((subject(), missing)),
+                Ok(launched) if launched.offering.price != node.price => {
+                    found.push((subject(), format!("costs {}, not {}", launched.offering.price, node.price)));
                 }
-            };
-            if launched.offering.price != node.price {
-                let message = format!("costs {}, not {}", launched.offering.price, node.price);
-                found.push((subject(), message));
+                Ok(_) => {}
             }
-            if !launched.instance_type.operating_systems.iter().any(|os| **os == *node.os) {
+            if node.alternatives.len() < problem.min_alternatives {
+                let (has, wanted) = (node.alternatives.len(), problem.min_alternatives);
+                found.push((subject(), format!("has {has} alternative types, not {wanted}")));
+            }
+        }
+        facts::each_new_node(problem, plan, |index, node, labels| {
+            let subject = || format!("new node {index} ({})", node.instance_type);
+            if !labels.instance_type.operating_systems.iter().any(|os| **os == *node.os) {
                 found.push((subject(), format!("does not run {}", node.os)));
             }
-            let variant = facts::variant(node);
-            let labels = LaunchLabels {
-                pool: launched.pool,
-                variant: &variant,
-                instance_type: launched.instance_type,
-                os: &node.os,
-                offering: launched.offering,
-            };
-            for (key, requirement) in launched.pool.requirements.iter() {
+            for (key, requirement) in labels.pool.requirements.iter() {
                 if !requirement.admits(labels.get(key)) {
                     found.push((subject(), format!("breaks requirement {key} {requirement} of pool {}", node.pool)));
                 }
             }
             for key in node.labels.keys() {
                 let invented = stowage_model::labels::is_provided(key)
-                    || launched.pool.labels.contains_key(key)
-                    || launched.pool.requirements.get(key).is_none();
+                    || labels.pool.labels.contains_key(key)
+                    || labels.pool.requirements.get(key).is_none();
                 if invented {
                     found.push((subject(), format!("label {key} is not the plan's to choose")));
                 }
             }
-            if node.alternatives.len() < problem.min_alternatives {
-                let message =
-                    format!("has {} alternative types, not {}", node.alternatives.len(), problem.min_alternatives);
-                found.push((subject(), message));
-            }
-        }
+        });
         let mut seen = BTreeSet::new();
         for binding in &plan.existing {
             let node = problem.nodes.iter().find(|node| node.name == binding.node);

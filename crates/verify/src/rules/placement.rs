@@ -1,6 +1,6 @@
 //! Taints, selectors, affinity and volumes let each pod be where it is.
 
-use stowage_model::{LaunchLabels, Plan, Problem};
+use stowage_model::{Plan, Problem};
 
 use crate::Rule;
 use crate::facts;
@@ -13,28 +13,15 @@ impl Rule for Placement {
     }
 
     fn check(&self, problem: &Problem, plan: &Plan, found: &mut Vec<(String, String)>) {
-        placements(problem, plan, found);
-    }
-}
-
-fn placements(problem: &Problem, plan: &Plan, found: &mut Vec<(String, String)>) {
-    for (index, node) in plan.nodes.iter().enumerate() {
-        let Ok(launched) = facts::find(problem, node) else { continue };
-        let variant = facts::variant(node);
-        let labels = LaunchLabels {
-            pool: launched.pool,
-            variant: &variant,
-            instance_type: launched.instance_type,
-            os: &node.os,
-            offering: launched.offering,
-        };
-        let at = format!("new node {index} ({})", node.instance_type);
-        judge(problem, &node.pods, &launched.pool.taints, &|key| labels.get(key), &at, found);
-    }
-    for binding in &plan.existing {
-        let Some(node) = problem.nodes.iter().find(|node| node.name == binding.node) else { continue };
-        let at = format!("node {}", node.name);
-        judge(problem, &binding.pods, &node.taints, &|key| node.label(key), &at, found);
+        facts::each_new_node(problem, plan, |index, node, labels| {
+            let at = format!("new node {index} ({})", node.instance_type);
+            judge(problem, &node.pods, &labels.pool.taints, &|key| labels.get(key), &at, found);
+        });
+        for binding in &plan.existing {
+            let Some(node) = problem.nodes.iter().find(|node| node.name == binding.node) else { continue };
+            let at = format!("node {}", node.name);
+            judge(problem, &binding.pods, &node.taints, &|key| node.label(key), &at, found);
+        }
     }
 }
 

@@ -51,7 +51,9 @@ fn compare(args: &Args) -> Result<(), String> {
     match &args.trace {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            rows.insert(0, Row::new("openb trace, all EC2 types with spot", pods::openb(&text)?, catalogs::ec2("cgimprtxz", true)?));
+            let trace = pods::openb(&text)?;
+            let types = catalogs::ec2("cgimprtxz", true)?;
+            rows.insert(0, Row::new("openb trace, all EC2 types with spot", &types, move || trace.clone()));
         }
         None => eprintln!("no --trace given: the openb row is left out"),
     }
@@ -69,21 +71,27 @@ fn rows(place: &Workplace) -> Result<Vec<Row>, String> {
     let spot = catalogs::ec2("cgimprtxz", true)?;
     let mut rows = Vec::new();
     for seed in 1..=3 {
-        rows.push(Row::new(&format!("5,000 generic pods, c/m/r amd64, seed {seed}"), pods::generic(5_000, seed), cmr.clone()));
+        let name = format!("5,000 generic pods, c/m/r amd64, seed {seed}");
+        rows.push(Row::new(&name, &cmr, move || pods::generic(5_000, seed)));
     }
     if let Some(kwok) = place.kwok_types()? {
         for seed in 1..=3 {
-            rows.push(Row::new(&format!("5,000 generic pods, kwok types, seed {seed}"), pods::generic(5_000, seed), kwok.clone()));
+            let name = format!("5,000 generic pods, kwok types, seed {seed}");
+            rows.push(Row::new(&name, &kwok, move || pods::generic(5_000, seed)));
         }
     }
     for seed in 1..=3 {
-        let name = |what: &str| format!("100,000 pods in 200 shapes, {what}, seed {seed}");
-        rows.push(Row::new(&name("c/m/r amd64"), pods::shaped(100_000, 200, seed, false), cmr.clone()).without_peer());
-        rows.push(Row::new(&name("all types"), pods::shaped(100_000, 200, seed, false), all.clone()).without_peer());
-        rows.push(Row::new(&format!("10,000 distinct pods, seed {seed}"), pods::distinct(10_000, seed), all.clone()));
-        rows.push(Row::new(&format!("1,000 pods in 20 constrained shapes, spot, seed {seed}"), pods::shaped(1_000, 20, seed, true), spot.clone()));
-        rows.push(Row::new(&format!("40 pods in 8 shapes, seed {seed}"), pods::shaped(40, 8, seed, false), cmr.clone()));
+        for (what, types) in [("c/m/r amd64", &cmr), ("all types", &all)] {
+            let name = format!("100,000 pods in 200 shapes, {what}, seed {seed}");
+            rows.push(Row::new(&name, types, move || pods::shaped(100_000, 200, seed, false)).without_peer());
+        }
+        let name = format!("10,000 distinct pods, seed {seed}");
+        rows.push(Row::new(&name, &all, move || pods::distinct(10_000, seed)));
+        let name = format!("1,000 pods in 20 constrained shapes, spot, seed {seed}");
+        rows.push(Row::new(&name, &spot, move || pods::shaped(1_000, 20, seed, true)));
+        let name = format!("40 pods in 8 shapes, seed {seed}");
+        rows.push(Row::new(&name, &cmr, move || pods::shaped(40, 8, seed, false)));
     }
-    rows.push(Row::new("two pods of 70 % of a node", pods::seventy_percent(), cmr));
+    rows.push(Row::new("two pods of 70 % of a node", &cmr, pods::seventy_percent));
     Ok(rows)
 }

@@ -37,7 +37,8 @@ impl Random {
 }
 
 fn pod(name: String, requests: BTreeMap<&str, String>, selector: &BTreeMap<&str, &str>) -> Value {
-    let devices: BTreeMap<&str, &String> = requests.iter().filter(|(k, _)| k.contains('/')).map(|(k, v)| (*k, v)).collect();
+    let devices: BTreeMap<&str, &String> =
+        requests.iter().filter(|(k, _)| k.contains('/')).map(|(k, v)| (*k, v)).collect();
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": name, "namespace": "bench" },
@@ -96,7 +97,10 @@ pub fn shaped(count: usize, shapes: usize, seed: u64, constrained: bool) -> Valu
                     selector.insert("karpenter.sh/capacity-type", "on-demand");
                 }
                 if random.unit() < 0.3 {
-                    selector.insert("topology.kubernetes.io/zone", random.pick(&["us-east-1a", "us-east-1b", "us-east-1c"]));
+                    selector.insert(
+                        "topology.kubernetes.io/zone",
+                        random.pick(&["us-east-1a", "us-east-1b", "us-east-1c"]),
+                    );
                 }
             }
             (size, selector)

@@ -13,14 +13,15 @@ pub const HEADER: &str = "\
 /// One input for both.
 pub struct Row {
     pub name: String,
-    pods: Value,
+    /// Made when its turn comes: a hundred thousand pods as JSON are large.
+    pods: Box<dyn Fn() -> Value>,
     types: Value,
     peer: bool,
 }
 
 impl Row {
-    pub fn new(name: &str, pods: Value, types: Value) -> Self {
-        Self { name: name.to_owned(), pods, types, peer: true }
+    pub fn new(name: &str, types: &Value, pods: impl Fn() -> Value + 'static) -> Self {
+        Self { name: name.to_owned(), pods: Box::new(pods), types: types.clone(), peer: true }
     }
 
     /// The peer would take too long.
@@ -50,12 +51,19 @@ impl Workplace {
     pub fn new(out: &Path, peer: bool) -> Result<Self, String> {
         std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
         let out = out.canonicalize().map_err(|e| e.to_string())?;
-        checked(Command::new("cargo").args(["build", "--release", "--package", "stowage-cli"]).current_dir(root()), "cargo build")?;
+        checked(
+            Command::new("cargo").args(["build", "--release", "--package", "stowage-cli"]).current_dir(root()),
+            "cargo build",
+        )?;
         let stowage = root().join("target/release/stowage");
         let peer = if peer {
             let binary = out.join("peer");
             let mut go = Command::new("go");
-            go.args(["build", "-o"]).arg(&binary).arg(".").current_dir(root().join("benches/peer")).env("GOTOOLCHAIN", "auto");
+            go.args(["build", "-o"])
+                .arg(&binary)
+                .arg(".")
+                .current_dir(root().join("benches/peer"))
+                .env("GOTOOLCHAIN", "auto");
             checked(&mut go, "go build of the peer")?;
             Some(binary)
         } else {
@@ -84,7 +92,7 @@ impl Workplace {
             std::fs::write(&path, value.to_string()).map_err(|e| e.to_string())?;
             Ok(path)
         };
-        let (pods, types) = (write("pods.json", &row.pods)?, write("types.json", &row.types)?);
+        let (pods, types) = (write("pods.json", &(row.pods)())?, write("types.json", &row.types)?);
         let plan = self.out.join("plan.json");
         let started = Instant::now();
         let memory = self.plan(&pods, &types, &plan)?;
@@ -101,7 +109,8 @@ impl Workplace {
         let answer: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
         let figure = |key: &str| answer["summary"][key].as_f64().unwrap_or(f64::NAN);
         let (price, bound) = (figure("hourlyPrice"), figure("lowerBound"));
-        let ratio = |a: f64, b: f64, digits: usize| if b > 0.0 { format!("{:.digits$}", a / b) } else { "–".to_owned() };
+        let ratio =
+            |a: f64, b: f64, digits: usize| if b > 0.0 { format!("{:.digits$}", a / b) } else { "–".to_owned() };
         let (mut peer_price, mut peer_seconds) = (0.0, 0.0);
         if let Some(peer) = self.peer.as_ref().filter(|_| row.peer) {
             let said = checked(Command::new(peer).args([&types, &pods]), "the peer")?;
@@ -109,7 +118,8 @@ impl Workplace {
             peer_price = said["perHour"].as_f64().unwrap_or(0.0);
             peer_seconds = said["seconds"].as_f64().unwrap_or(0.0);
         }
-        let or_none = |value: f64, digits: usize| if value > 0.0 { format!("{value:.digits$}") } else { "–".to_owned() };
+        let or_none =
+            |value: f64, digits: usize| if value > 0.0 { format!("{value:.digits$}") } else { "–".to_owned() };
         Ok(format!(
             "| {} | {:.0} of {:.0} | {} | {price:.4} | {bound:.4} | {} | {} | {seconds:.2} | {} | {} | {:.0} | {} | {} |",
             row.name,

@@ -26,8 +26,17 @@ pub(crate) struct Generated {
     pub(crate) survey: Survey,
     /// Every column.
     pub(crate) columns: Vec<Packed>,
-    /// How often the master uses each column.
-    pub(crate) point: Vec<f64>,
+    /// The master over them.
+    program: Covering,
+}
+
+impl Generated {
+    /// How often the master uses each column for the demand that is left, at a
+    /// vertex, so that few columns are used in part.
+    pub(crate) fn point_for(&mut self, demand: &[u32]) -> Option<Vec<f64>> {
+        self.program.rhs = demand.iter().map(|n| f64::from(*n)).collect();
+        self.program.solve_at_vertex()
+    }
 }
 
 const SMOOTHING: f64 = 0.9;
@@ -94,7 +103,7 @@ pub(crate) fn generate(
             alpha = if alpha < 0.25 { 0.0 } else { alpha * 0.5 };
         }
     }
-    (best.columns, best.point) = master.vertex(&duals);
+    (best.columns, best.program) = master.worthy(&duals);
     // The bound is stated again with as much search as its proof may use.
     let again = survey(packing, kernel, &best.values, &demand, Vec::new(), 200, 1.0 - 1e-9);
     if again.worst > 0.0 {
@@ -119,8 +128,8 @@ impl Master {
         Self { program: Covering { rhs, ..Covering::default() }, columns: Vec::new(), known: BTreeSet::new() }
     }
 
-    /// A vertex of the master, over the columns that its duals nearly pay for.
-    fn vertex(self, duals: &[f64]) -> (Vec<Packed>, Vec<f64>) {
+    /// The columns that the duals nearly pay for, and the master over them.
+    fn worthy(self, duals: &[f64]) -> (Vec<Packed>, Covering) {
         let mut program = Covering { rhs: self.program.rhs.clone(), ..Covering::default() };
         let mut kept = Vec::new();
         for (index, column) in self.columns.into_iter().enumerate() {
@@ -132,8 +141,7 @@ impl Master {
                 kept.push(column);
             }
         }
-        let point = program.solve_at_vertex().unwrap_or_else(|| vec![0.0; kept.len()]);
-        (kept, point)
+        (kept, program)
     }
 
     /// Adds those of `found` that are worth more than they cost; returns how many.

@@ -53,8 +53,12 @@ pub(crate) struct Budget {
     pub(crate) follow: usize,
     /// Branch and bound nodes per filling in the greedy runs.
     pub(crate) fillings: usize,
+    /// What the following greedy passes over, as a share of an offer's worth.
+    pub(crate) content: f64,
     /// Rounds of column generation.
     pub(crate) rounds: usize,
+    /// Masters solved while diving.
+    pub(crate) dives: usize,
     /// Most classes for which columns are generated.
     pub(crate) column_classes: usize,
     /// Knapsack work, in class visits, that ruin and recreate may spend.
@@ -79,8 +83,10 @@ impl Effort {
             Self::Quick => Budget {
                 biases: if many { &[] } else { &[0.0] },
                 follow: if many { 6 } else { 0 },
+                content: 0.01,
                 fillings: if many { 1 } else { 8 },
                 rounds: 0,
+                dives: 0,
                 column_classes: 0,
                 repairs: 0,
                 exact_states: 20_000,
@@ -89,8 +95,10 @@ impl Effort {
             Self::Balanced => Budget {
                 biases,
                 follow: if many { 8 } else { 12 },
+                content: if many { 0.004 } else { 0.0 },
                 fillings: if many { 2 } else { 8 },
-                rounds: 60,
+                rounds: if classes <= 120 { 120 } else { 60 },
+                dives: 12,
                 column_classes: 250,
                 repairs: 1_200_000,
                 exact_states: 60_000,
@@ -99,8 +107,10 @@ impl Effort {
             Self::Thorough => Budget {
                 biases,
                 follow: 40,
+                content: 0.0,
                 fillings: 16,
                 rounds: 400,
+                dives: 60,
                 column_classes: 300,
                 repairs: 1_000_000_000,
                 exact_states: 5_000_000,

@@ -19,6 +19,8 @@ pub(crate) struct Greedy<'a> {
     /// Offers that are looked at.
     candidates: Vec<usize>,
     nodes: usize,
+    /// An offer that could be better by less than this factor is not looked at.
+    content: f64,
 }
 
 impl<'a> Greedy<'a> {
@@ -27,7 +29,21 @@ impl<'a> Greedy<'a> {
     pub(crate) fn new(packing: &'a Packing, values: Vec<f64>, ratio: Vec<f64>, nodes: usize) -> Self {
         let members = packing.profiles.iter().map(|profile| profile.iter().collect()).collect();
         let candidates = (0..packing.offers.len()).collect();
-        Self { packing, values, ratio, hints: vec![None; packing.offers.len()], members, candidates, nodes }
+        Self {
+            packing,
+            values,
+            ratio,
+            hints: vec![None; packing.offers.len()],
+            members,
+            candidates,
+            nodes,
+            content: 1.0,
+        }
+    }
+
+    /// Passes over offers that promise less than `share` more than the best found.
+    pub(crate) fn content_with(&mut self, share: f64) {
+        self.content = 1.0 + share;
     }
 
     /// The same, over a few classes and offers only.
@@ -52,6 +68,7 @@ impl<'a> Greedy<'a> {
             members,
             candidates,
             nodes,
+            content: 1.0,
         }
     }
 
@@ -146,7 +163,7 @@ impl<'a> Greedy<'a> {
         let mut best: Option<(f64, usize, Items)> = None;
         for k in order {
             let leader = best.as_ref().map_or(0.0, |(ratio, _, _)| *ratio);
-            if self.ratio[k] <= leader {
+            if self.ratio[k] <= leader * self.content {
                 break;
             }
             let offer = &self.packing.offers[k];

@@ -42,6 +42,9 @@ use stowage_model::{Certificate, CertificateKind, End, Plan, Price, Problem, Res
 pub use effort::{Algorithm, Effort, Options};
 pub use monitor::{Monitor, Unwatched};
 
+/// The linear programming back end of this build.
+pub const LP_BACKEND: &str = lp::NAME;
+
 use crate::certificate::Values;
 use crate::island::Island;
 use crate::knapsack::search::Knapsack;

@@ -2,12 +2,10 @@
 //! good_lp. This is the only file that names an LP crate: what the rest of the
 //! solver asks of one is a value, a point and duals, all of which it re-checks.
 
-use good_lp::solvers::clarabel::clarabel;
-use good_lp::solvers::microlp::microlp;
 use good_lp::{Expression, ProblemVariables, Solution, SolutionWithDual, SolverModel, Variable, variable};
 
 /// A sparse covering program.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Covering {
     /// Cost of each column.
     pub(crate) cost: Vec<f64>,
@@ -32,14 +30,13 @@ impl Covering {
         self.cost.len() - 1
     }
 
-    /// Solves with the interior point back end, whose central duals suit column
-    /// generation. `None` where it fails: callers then do without.
+    /// Solves for a point and duals. `None` where the back end fails: callers then
+    /// do without.
     pub(crate) fn solve(&self) -> Option<Optimum> {
         let rows = self.rhs.len();
         let (scale, unit) = self.scales();
         let Model { variables, x, objective, lines } = self.model(&scale, unit);
-        let mut model = variables.minimise(objective).using(clarabel);
-        model.settings().verbose(false);
+        let mut model = backend::with_duals(variables.minimise(objective));
         let references: Vec<_> = lines
             .into_iter()
             .zip(self.rhs.iter().zip(&scale))
@@ -57,12 +54,12 @@ impl Covering {
         (point.iter().chain(&duals).all(|v| v.is_finite())).then_some(Optimum { point, duals })
     }
 
-    /// Solves with the simplex back end, whose answer is a vertex: it uses no
-    /// more columns than there are rows, which rounding depends on.
+    /// Solves by simplex, whose answer is a vertex: it uses no more columns than
+    /// there are rows, which rounding depends on.
     pub(crate) fn solve_at_vertex(&self) -> Option<Vec<f64>> {
         let (scale, unit) = self.scales();
         let Model { variables, x, objective, lines } = self.model(&scale, unit);
-        let mut model = variables.minimise(objective).using(microlp);
+        let mut model = backend::at_vertex(variables.minimise(objective));
         for (line, (rhs, scale)) in lines.into_iter().zip(self.rhs.iter().zip(&scale)) {
             model.add_constraint(line.geq(rhs / scale));
         }
@@ -95,6 +92,49 @@ impl Covering {
         Model { variables, x, objective, lines }
     }
 }
+
+/// Which solvers stand behind good_lp: an interior point method, whose central
+/// duals suit column generation, and a simplex, both pure Rust.
+#[cfg(not(feature = "highs"))]
+mod backend {
+    use good_lp::solvers::clarabel::{ClarabelProblem, clarabel};
+    use good_lp::solvers::microlp::{MicroLpProblem, microlp};
+    use good_lp::variable::UnsolvedProblem;
+
+    pub(crate) const NAME: &str = "clarabel and microlp";
+
+    pub(super) fn with_duals(problem: UnsolvedProblem) -> ClarabelProblem {
+        let mut model = clarabel(problem);
+        model.settings().verbose(false);
+        model
+    }
+
+    pub(super) fn at_vertex(problem: UnsolvedProblem) -> MicroLpProblem {
+        microlp(problem)
+    }
+}
+
+/// HiGHS for both, on one thread so that answers repeat.
+#[cfg(feature = "highs")]
+mod backend {
+    use good_lp::solvers::highs::{HighsProblem, highs};
+    use good_lp::variable::UnsolvedProblem;
+
+    pub(crate) const NAME: &str = "HiGHS";
+
+    pub(super) fn with_duals(problem: UnsolvedProblem) -> HighsProblem {
+        let mut model = highs(problem).set_threads(1);
+        model.set_verbose(false);
+        model
+    }
+
+    pub(super) fn at_vertex(problem: UnsolvedProblem) -> HighsProblem {
+        with_duals(problem)
+    }
+}
+
+/// The solvers behind the linear programs, for the report.
+pub(crate) use backend::NAME;
 
 /// A program in good_lp's terms.
 struct Model {

@@ -132,7 +132,7 @@ impl Stages<'_> {
         if self.budget.rounds > 0
             && launched <= self.budget.column_classes
             && packing.limits.is_empty()
-            && let Some(generated) = self.columns(&rest, &fluid.values, best)
+            && let Some(mut generated) = self.columns(&rest, &fluid.values, best)
         {
             if generated.bound > bound * (1.0 + 1e-6) {
                 bound = generated.bound;
@@ -143,7 +143,7 @@ impl Stages<'_> {
                 }
             }
             best.report("generated", bound);
-            self.rounded(&rest, &generated, &filled, best);
+            self.rounded(&rest, &mut generated, &filled, best);
             best.report("rounded", bound);
             self.greedy_starts(&rest, &generated.values, &generated.survey.ratio, &filled, best);
             best.report("columns", bound);
@@ -237,6 +237,7 @@ impl Stages<'_> {
             let target = if last { -1.0 } else { worth(&leaned, &demand) * (1.0 - share) };
             let ratio = vec![f64::INFINITY; rest.offers.len()];
             let mut greedy = Greedy::new(rest, leaned, ratio, self.budget.fillings);
+            greedy.content_with(self.budget.content);
             if !last {
                 greedy.only(self.relaxation.chosen());
             }
@@ -257,17 +258,34 @@ impl Stages<'_> {
         columns::generate(rest, &mut self.kernel, &best.solution.nodes, values, self.budget.rounds, self.monitor)
     }
 
-    /// Takes whole multiples of the master's columns and packs what is left.
-    fn rounded(&mut self, rest: &Packing, generated: &Generated, filled: &Filled, best: &mut Best<'_>) {
+    /// Dives: takes whole multiples of the master's columns, solves it again for
+    /// what is left, takes the columns that are used most where none is whole,
+    /// and packs the last of it greedily.
+    fn rounded(&mut self, rest: &Packing, generated: &mut Generated, filled: &Filled, best: &mut Best<'_>) {
         let mut demand = filled.demand.clone();
         let mut nodes = Vec::new();
-        for (column, x) in generated.columns.iter().zip(&generated.point) {
-            let fits = column.filling.iter().map(|(c, n)| demand[*c as usize] / n).min().unwrap_or(0);
-            let times = ((x + 1e-6).floor() as u32).min(fits);
-            for (class, count) in &column.filling {
-                demand[*class as usize] -= count * times;
+        for _ in 0..self.budget.dives {
+            let Some(point) = generated.point_for(&demand) else { break };
+            let mut used: Vec<(f64, usize)> =
+                point.iter().enumerate().filter(|(_, x)| **x > 1e-6).map(|(index, x)| (*x, index)).collect();
+            used.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            let whole = used.first().is_some_and(|(x, _)| *x >= 1.0 - 1e-6);
+            // Without whole columns a tenth of what is used is rounded up.
+            let most = if whole { used.len() } else { used.len().div_ceil(10) };
+            let mut taken = 0;
+            for (x, index) in used.into_iter().take(most) {
+                let column = &generated.columns[index];
+                let fits = column.filling.iter().map(|(c, n)| demand[*c as usize] / n).min().unwrap_or(0);
+                let times = (if whole { (x + 1e-6).floor() as u32 } else { 1 }).min(fits);
+                for (class, count) in &column.filling {
+                    demand[*class as usize] -= count * times;
+                }
+                taken += times;
+                nodes.extend(std::iter::repeat_n(column.clone(), times as usize));
             }
-            nodes.extend(std::iter::repeat_n(column.clone(), times as usize));
+            if taken == 0 || self.monitor.stop().is_some() {
+                break;
+            }
         }
         for gamma in self.budget.biases {
             let leaned = biased(rest, &generated.values, *gamma);

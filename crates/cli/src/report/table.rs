@@ -148,6 +148,7 @@ fn totals(text: &mut String, view: &View) {
     let relaxed = &view.certificate.relaxed;
     let left_out = if relaxed.is_empty() { String::new() } else { format!(", leaving out {}", relaxed.join(", ")) };
     row("proof", format!("{} certificate, checked{left_out}", view.certificate.kind));
+    row("solver", format!("{}, linear programs by {}", s.solver, view.tool.lp_backend));
     let catalog = &view.catalog;
     let region = catalog.region.as_ref().map_or_else(String::new, |r| format!(" {r}"));
     let facts = catalog.facts.as_ref().map_or_else(String::new, |d| format!(" of {d}"));

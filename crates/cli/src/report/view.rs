@@ -35,9 +35,12 @@ pub(crate) struct View {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
+    /// What solves linear programs in this build.
+    pub(crate) lp_backend: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -170,7 +173,7 @@ impl View {
         let solver = if args.search.solver == Solver::FirstFit { "first-fit" } else { "optimise" };
         Self {
             format_version: FORMAT_VERSION,
-            tool: Tool { name: "stowage", version: env!("CARGO_PKG_VERSION") },
+            tool: Tool { name: "stowage", version: env!("CARGO_PKG_VERSION"), lp_backend: stowage_solver::LP_BACKEND },
             catalog: question.catalog.describe(&args.machines),
             price_bases: question.catalog.price_bases(plan.nodes.iter().map(|n| n.instance_type.as_str())),
             input: InputInfo { objects: question.objects, digest: question.digest.to_string() },

@@ -130,7 +130,8 @@ impl Answer {
             // Limits seldom bind: without them there is more that can be proven.
             let free = Round::solve(reduce(problem, launches, &counts, scope(false)), options, monitor);
             if free.respects_limits(problem, launches) {
-                return Self { first: free, widened: None };
+                let widened = free.widen(problem, launches, options, monitor);
+                return Self { first: free, widened };
             }
         }
         let first = Round::solve(kept, options, monitor);
@@ -242,7 +243,8 @@ impl Round {
     fn widen(&self, problem: &Problem, launches: &[Launch], options: &Options, monitor: &dyn Monitor) -> Option<Self> {
         let weights_differ = problem.pools.windows(2).any(|pair| pair[0].weight != pair[1].weight);
         let left_over = self.solution.unplaced.iter().any(|count| *count > 0);
-        if !weights_differ || !left_over || self.packing.limits.is_empty() {
+        let limited = problem.pools.iter().any(|pool| pool.limits.is_some());
+        if !weights_differ || !left_over || !limited {
             return None;
         }
         let mut left = vec![0; problem.shapes.len()];
@@ -254,7 +256,10 @@ impl Round {
         packing.bins.clear();
         for node in &self.solution.nodes {
             let offer = &self.packing.offers[node.offer];
-            if let Some(limit) = offer.limit {
+            let pool = launches[offer.launch as usize].pool;
+            if problem.pools[pool].limits.is_some() {
+                // Limits are kept in the order of the pools that have any.
+                let limit = problem.pools[..pool].iter().filter(|pool| pool.limits.is_some()).count();
                 for (rest, used) in packing.limits[limit].remaining.iter_mut().zip(&offer.limit_use) {
                     *rest -= used;
                 }

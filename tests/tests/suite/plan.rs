@@ -129,6 +129,13 @@ fn heavier_pools_go_first_even_where_they_cost_more() {
 }
 
 #[test]
+fn a_heavy_pool_whose_limits_hold_no_node_gives_way() {
+    let pools = [pool("full", "", "", r#","weight":10,"limits":{"cpu":"1"}"#), pool("open", "", "", "")];
+    let json = plan(&[vec![pod("a", "1", "1Gi", "")], pools.to_vec()].concat(), &[]).json();
+    assert_eq!(json["nodes"][0]["nodePool"], "open", "{json}");
+}
+
+#[test]
 fn existing_nodes_are_used_first() {
     let node = |name: &str, spec: &str| {
         format!(

@@ -101,7 +101,7 @@ impl Effort {
                 dives: 12,
                 column_classes: 250,
                 repairs: 1_200_000,
-                exact_states: 60_000,
+                exact_states: 400_000,
                 satisfied: 0.001,
             },
             Self::Thorough => Budget {

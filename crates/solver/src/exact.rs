@@ -100,8 +100,25 @@ impl Search<'_> {
         let holders: Vec<usize> = (0..self.packing.offers.len()).collect();
         let mut fillings = Vec::new();
         let mut counts = vec![0_u32; classes.len()];
-        self.extend(demand, &classes, 0, &mut counts, &holders, slack, &mut fillings);
+        let tail = Tail { density: self.densities(&classes), slack };
+        self.extend(demand, &classes, 0, &mut counts, &holders, &tail, &mut fillings);
         fillings
+    }
+
+    /// Per place in the order and dimension, the most value per unit of any class
+    /// from there on.
+    fn densities(&self, classes: &[usize]) -> Vec<Vec<f64>> {
+        let dims = self.packing.dims.len();
+        let mut density = vec![vec![0.0_f64; dims]; classes.len() + 1];
+        for at in (0..classes.len()).rev() {
+            let class = classes[at];
+            for d in 0..dims {
+                let size = self.packing.classes[class].size[d];
+                let own = if size > 0 { self.values[class] / size as f64 } else { f64::INFINITY };
+                density[at][d] = density[at + 1][d].max(own);
+            }
+        }
+        density
     }
 
     #[allow(clippy::too_many_arguments, reason = "a recursion that carries its own stack")]
@@ -112,7 +129,7 @@ impl Search<'_> {
         at: usize,
         counts: &mut Vec<u32>,
         holders: &[usize],
-        slack: f64,
+        tail: &Tail,
         fillings: &mut Vec<(f64, Packed)>,
     ) {
         if self.left == 0 {
@@ -130,7 +147,7 @@ impl Search<'_> {
             if let Some(offer) = holders.first().filter(|k| !self.takes_more(demand, classes, counts, **k)) {
                 let value: f64 = classes.iter().zip(&*counts).map(|(c, n)| self.values[*c] * f64::from(*n)).sum();
                 let reduced = self.packing.offers[*offer].price as f64 - value;
-                if reduced < slack + 1.0 {
+                if reduced < tail.slack + 1.0 {
                     fillings.push((reduced, Packed { offer: *offer, filling: filling(counts) }));
                 }
             }
@@ -139,9 +156,9 @@ impl Search<'_> {
         let class = classes[at];
         for count in (u32::from(at == 0)..=demand[class]).rev() {
             counts[at] = count;
-            let holding = self.still_holding(classes, &counts[..=at], holders);
+            let holding = self.still_holding(classes, &counts[..=at], holders, tail);
             if !holding.is_empty() {
-                self.extend(demand, classes, at + 1, counts, &holding, slack, fillings);
+                self.extend(demand, classes, at + 1, counts, &holding, tail, fillings);
             }
         }
         counts[at] = 0;
@@ -165,9 +182,13 @@ impl Search<'_> {
         })
     }
 
-    fn still_holding(&self, classes: &[usize], counts: &[u32], holders: &[usize]) -> Vec<usize> {
+    /// The holders that take what is chosen so far and can still be worth their
+    /// price: what fits beside it is worth at most the free amount of any one
+    /// resource times the best value per unit.
+    fn still_holding(&self, classes: &[usize], counts: &[u32], holders: &[usize], tail: &Tail) -> Vec<usize> {
         let last = counts.len() - 1;
         let dims = self.packing.dims.len();
+        let value: f64 = classes.iter().zip(counts).map(|(c, n)| self.values[*c] * f64::from(*n)).sum();
         let load: Vec<i64> = (0..dims)
             .map(|d| classes.iter().zip(counts).map(|(c, n)| self.packing.classes[*c].size[d] * i64::from(*n)).sum())
             .collect();
@@ -178,7 +199,21 @@ impl Search<'_> {
                 let offer = &self.packing.offers[*k];
                 (counts[last] == 0 || self.packing.profiles[offer.profile].contains(classes[last]))
                     && load.iter().zip(&offer.capacity).all(|(used, free)| used <= free)
+                    && {
+                        let free = load.iter().zip(&offer.capacity).map(|(used, capacity)| (capacity - used) as f64);
+                        let more = free.zip(&tail.density[last + 1]).map(|(free, best)| free * best);
+                        // Nothing free times an endless density is no number; such a
+                        // resource bounds nothing.
+                        let more = more.filter(|worth| !worth.is_nan()).fold(f64::INFINITY, f64::min);
+                        offer.price as f64 - value - more < tail.slack + 1.0
+                    }
             })
             .collect()
     }
+}
+
+/// What a search for fillings carries along.
+struct Tail {
+    density: Vec<Vec<f64>>,
+    slack: f64,
 }

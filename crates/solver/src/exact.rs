@@ -112,11 +112,9 @@ impl Search<'_> {
         let mut density = vec![vec![0.0_f64; dims]; classes.len() + 1];
         for at in (0..classes.len()).rev() {
             let class = classes[at];
-            for d in 0..dims {
-                let size = self.packing.classes[class].size[d];
-                let own = if size > 0 { self.values[class] / size as f64 } else { f64::INFINITY };
-                density[at][d] = density[at + 1][d].max(own);
-            }
+            let own = |size: &i64| if *size > 0 { self.values[class] / *size as f64 } else { f64::INFINITY };
+            let sizes = self.packing.classes[class].size.iter();
+            density[at] = sizes.zip(&density[at + 1]).map(|(size, later)| later.max(own(size))).collect();
         }
         density
     }

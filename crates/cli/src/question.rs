@@ -145,6 +145,10 @@ fn pools(
     let mut sizings: Vec<Sizing> = Vec::new();
     let mut missing: BTreeSet<String> = BTreeSet::new();
     for pool in &mut pools {
+        for (key, _) in pool.requirements.iter().filter(|(_, requirement)| requirement.min_values.is_some()) {
+            let text = format!("NodePool {} asks for minValues of {key}, which is not planned for yet", pool.name);
+            notebook.warnings.push(text);
+        }
         let mut own = Sizing::default();
         let reference = &pool.node_class;
         match reference.kind.as_str() {

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::labels;
 use crate::requirements::Requirements;
 use crate::resources::Resources;
 use crate::taint::Toleration;
@@ -84,16 +83,6 @@ impl PodShape {
         std::iter::once(&self.selector)
             .chain(self.affinity.iter().flatten().map(|term| &term.0))
             .chain(self.volumes.iter().flatten().map(|term| &term.0))
-    }
-
-    /// The key of the first selector requirement that these labels break.
-    pub fn refused_selector<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> Option<&str> {
-        self.selector.first_refused(label).map(|(key, _)| key)
-    }
-
-    /// Whether the pod is pinned to one node by name.
-    pub fn is_pinned(&self) -> bool {
-        self.requirement_sets().any(|set| set.get(labels::NODE_NAME_FIELD).is_some())
     }
 }
 

@@ -101,7 +101,7 @@ impl Effort {
                 dives: 12,
                 column_classes: 250,
                 repairs: 1_200_000,
-                exact_states: 400_000,
+                exact_states: 2_000_000,
                 satisfied: 0.001,
             },
             Self::Thorough => Budget {
@@ -113,7 +113,7 @@ impl Effort {
                 dives: 60,
                 column_classes: 300,
                 repairs: 1_000_000_000,
-                exact_states: 5_000_000,
+                exact_states: 20_000_000,
                 satisfied: 0.0,
             },
         }

@@ -2,12 +2,17 @@
 //!
 //! Depth first over the multisets of pods still to place. The first class that
 //! is left must be on some node; every filling that holds it is tried, cheapest
-//! reduced cost first. Pod values that prove a bound cut the tree: what is left
-//! costs at least its values. States seen before are not opened again unless
-//! they were reached more cheaply.
+//! reduced cost first. What the money left cannot buy, by any of a few measures,
+//! cuts the tree. States seen before are not opened again unless they were
+//! reached more cheaply.
+
+mod fill;
+mod measure;
 
 use std::collections::HashMap;
 
+use self::fill::Fill;
+use self::measure::Measure;
 use crate::packing::{Packed, Packing};
 
 /// What the search showed.
@@ -22,8 +27,17 @@ pub(crate) struct Proof {
 /// Looks for nodes that hold all demand for less than `price`, within `budget`
 /// fillings tried.
 pub(crate) fn search(packing: &Packing, values: &[f64], price: i64, budget: u64) -> Proof {
-    let mut search =
-        Search { packing, values, best: price, found: None, path: Vec::new(), seen: HashMap::new(), left: budget };
+    let measures = measure::all(packing, values, price);
+    let mut search = Search {
+        packing,
+        values,
+        measures,
+        best: price,
+        found: None,
+        path: Vec::new(),
+        seen: HashMap::new(),
+        left: budget,
+    };
     let demand = packing.demand();
     search.open(&demand, 0);
     Proof { complete: search.left > 0, better: search.found }
@@ -32,6 +46,7 @@ pub(crate) fn search(packing: &Packing, values: &[f64], price: i64, budget: u64)
 struct Search<'a> {
     packing: &'a Packing,
     values: &'a [f64],
+    measures: Vec<Measure>,
     best: i64,
     found: Option<Vec<Packed>>,
     path: Vec<Packed>,
@@ -40,10 +55,9 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// What `demand` costs at least, rounded up with a little doubt taken off.
-    fn floor(&self, demand: &[u32]) -> i64 {
-        let worth: f64 = self.values.iter().zip(demand).map(|(v, n)| v * f64::from(*n)).sum();
-        (worth * (1.0 - 1e-9) - 1.0).floor() as i64
+    /// Whether `money` could pay for `demand`, by every measure.
+    fn affordable(&self, demand: &[u32], money: i64) -> bool {
+        self.measures.iter().all(|measure| measure.of(demand) <= measure.bought(money))
     }
 
     fn open(&mut self, demand: &[u32], spent: i64) {
@@ -54,7 +68,7 @@ impl Search<'_> {
             }
             return;
         };
-        if spent + self.floor(demand) >= self.best || self.left == 0 {
+        if self.left == 0 || !self.affordable(demand, self.best - 1 - spent) {
             return;
         }
         match self.seen.get_mut(demand) {
@@ -64,8 +78,7 @@ impl Search<'_> {
                 self.seen.insert(demand.to_vec(), spent);
             }
         }
-        let slack = (self.best - spent - self.floor(demand)) as f64;
-        let mut fillings = self.fillings(demand, class, slack);
+        let mut fillings = self.fillings(demand, class, self.best - 1 - spent);
         fillings.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
         for (_, node) in fillings {
             let mut rest = demand.to_vec();
@@ -73,7 +86,7 @@ impl Search<'_> {
                 rest[*class as usize] -= count;
             }
             let cost = self.packing.offers[node.offer].price;
-            if spent + cost + self.floor(&rest) >= self.best {
+            if !self.affordable(&rest, self.best - 1 - spent - cost) {
                 continue;
             }
             self.path.push(node);
@@ -92,126 +105,14 @@ impl Search<'_> {
             .max_by(|a, b| self.values[*a].total_cmp(&self.values[*b]).then(b.cmp(a)))
     }
 
-    /// Every filling with at least one pod of `class` whose price exceeds its
-    /// pods' values by less than `slack`, with its reduced cost.
-    fn fillings(&mut self, demand: &[u32], class: usize, slack: f64) -> Vec<(f64, Packed)> {
-        let mut classes: Vec<usize> = vec![class];
-        classes.extend((0..demand.len()).filter(|c| *c != class && demand[*c] > 0));
-        let holders: Vec<usize> = (0..self.packing.offers.len()).collect();
-        let mut fillings = Vec::new();
-        let mut counts = vec![0_u32; classes.len()];
-        let tail = Tail { density: self.densities(&classes), slack };
-        self.extend(demand, &classes, 0, &mut counts, &holders, &tail, &mut fillings);
+    /// Every filling with at least one pod of `class` after which `money` can
+    /// still pay for the rest, with its reduced cost.
+    fn fillings(&mut self, demand: &[u32], class: usize, money: i64) -> Vec<(f64, Packed)> {
+        let mut fill = Fill::new(self, demand, class, money);
+        let affordable = self.packing.offers.iter().take_while(|offer| offer.price <= money).count();
+        fill.extend(0, &(0..affordable).collect::<Vec<usize>>());
+        let (fillings, left) = (fill.fillings, fill.left);
+        self.left = left;
         fillings
     }
-
-    /// Per place in the order and dimension, the most value per unit of any class
-    /// from there on.
-    fn densities(&self, classes: &[usize]) -> Vec<Vec<f64>> {
-        let dims = self.packing.dims.len();
-        let mut density = vec![vec![0.0_f64; dims]; classes.len() + 1];
-        for at in (0..classes.len()).rev() {
-            let class = classes[at];
-            let own = |size: &i64| if *size > 0 { self.values[class] / *size as f64 } else { f64::INFINITY };
-            let sizes = self.packing.classes[class].size.iter();
-            density[at] = sizes.zip(&density[at + 1]).map(|(size, later)| later.max(own(size))).collect();
-        }
-        density
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "a recursion that carries its own stack")]
-    fn extend(
-        &mut self,
-        demand: &[u32],
-        classes: &[usize],
-        at: usize,
-        counts: &mut Vec<u32>,
-        holders: &[usize],
-        tail: &Tail,
-        fillings: &mut Vec<(f64, Packed)>,
-    ) {
-        if self.left == 0 {
-            return;
-        }
-        self.left -= 1;
-        if at == classes.len() {
-            let filling = |counts: &[u32]| {
-                let mut items: Vec<(u32, u32)> =
-                    classes.iter().zip(counts).filter(|(_, n)| **n > 0).map(|(c, n)| (*c as u32, *n)).collect();
-                items.sort_unstable();
-                items
-            };
-            // Offers are sorted by price.
-            if let Some(offer) = holders.first().filter(|k| !self.takes_more(demand, classes, counts, **k)) {
-                let value: f64 = classes.iter().zip(&*counts).map(|(c, n)| self.values[*c] * f64::from(*n)).sum();
-                let reduced = self.packing.offers[*offer].price as f64 - value;
-                if reduced < tail.slack + 1.0 {
-                    fillings.push((reduced, Packed { offer: *offer, filling: filling(counts) }));
-                }
-            }
-            return;
-        }
-        let class = classes[at];
-        for count in (u32::from(at == 0)..=demand[class]).rev() {
-            counts[at] = count;
-            let holding = self.still_holding(classes, &counts[..=at], holders, tail);
-            if !holding.is_empty() {
-                self.extend(demand, classes, at + 1, counts, &holding, tail, fillings);
-            }
-        }
-        counts[at] = 0;
-    }
-
-    /// Whether the node could take another pod that needs a place: then the
-    /// filling with it costs the same and leaves less to pay for.
-    fn takes_more(&self, demand: &[u32], classes: &[usize], counts: &[u32], offer: usize) -> bool {
-        let offer = &self.packing.offers[offer];
-        let free: Vec<i64> = (0..self.packing.dims.len())
-            .map(|d| {
-                let used: i64 =
-                    classes.iter().zip(counts).map(|(c, n)| self.packing.classes[*c].size[d] * i64::from(*n)).sum();
-                offer.capacity[d] - used
-            })
-            .collect();
-        classes.iter().zip(counts).any(|(class, count)| {
-            *count < demand[*class]
-                && self.packing.profiles[offer.profile].contains(*class)
-                && self.packing.classes[*class].size.iter().zip(&free).all(|(size, free)| size <= free)
-        })
-    }
-
-    /// The holders that take what is chosen so far and can still be worth their
-    /// price: what fits beside it is worth at most the free amount of any one
-    /// resource times the best value per unit.
-    fn still_holding(&self, classes: &[usize], counts: &[u32], holders: &[usize], tail: &Tail) -> Vec<usize> {
-        let last = counts.len() - 1;
-        let dims = self.packing.dims.len();
-        let value: f64 = classes.iter().zip(counts).map(|(c, n)| self.values[*c] * f64::from(*n)).sum();
-        let load: Vec<i64> = (0..dims)
-            .map(|d| classes.iter().zip(counts).map(|(c, n)| self.packing.classes[*c].size[d] * i64::from(*n)).sum())
-            .collect();
-        holders
-            .iter()
-            .copied()
-            .filter(|k| {
-                let offer = &self.packing.offers[*k];
-                (counts[last] == 0 || self.packing.profiles[offer.profile].contains(classes[last]))
-                    && load.iter().zip(&offer.capacity).all(|(used, free)| used <= free)
-                    && {
-                        let free = load.iter().zip(&offer.capacity).map(|(used, capacity)| (capacity - used) as f64);
-                        let more = free.zip(&tail.density[last + 1]).map(|(free, best)| free * best);
-                        // Nothing free times an endless density is no number; such a
-                        // resource bounds nothing.
-                        let more = more.filter(|worth| !worth.is_nan()).fold(f64::INFINITY, f64::min);
-                        offer.price as f64 - value - more < tail.slack + 1.0
-                    }
-            })
-            .collect()
-    }
-}
-
-/// What a search for fillings carries along.
-struct Tail {
-    density: Vec<Vec<f64>>,
-    slack: f64,
 }

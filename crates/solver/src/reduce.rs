@@ -61,7 +61,7 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], scope
 
     let mut packing = Packing { dims, classes, ..Packing::default() };
     let limit_names = limits(problem, &mut packing);
-    let profile_of = profiles(problem, launches, &representatives, &admitted, &constraints, &lightest, &mut packing);
+    let profile_of = profiles(launches, &representatives, &admitted, &constraints, &lightest, &mut packing);
 
     let mut offers: Vec<Offer> = Vec::new();
     for (index, launch) in launches.iter().enumerate() {
@@ -210,7 +210,6 @@ fn limits(problem: &Problem, packing: &mut Packing) -> Vec<Option<(usize, Vec<St
 
 /// Fills `packing.profiles`; per group of lookalikes, its profile.
 fn profiles(
-    problem: &Problem,
     launches: &[Launch],
     representatives: &[usize],
     admitted: &[Vec<bool>],
@@ -218,7 +217,6 @@ fn profiles(
     lightest: &[usize],
     packing: &mut Packing,
 ) -> Vec<usize> {
-    let _ = problem;
     let mut known: BTreeMap<ClassSet, usize> = BTreeMap::new();
     representatives
         .iter()

@@ -6,7 +6,9 @@
 //! violations means: every pod is where it may be, every price is the
 //! catalogue's, and nothing cheaper than the bound exists.
 
+mod complete;
 mod facts;
+mod purse;
 mod rules;
 mod search;
 

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use stowage_model::certificate::UNITS_PER_NANO;
 use stowage_model::{CertificateKind, LaunchLabels, Plan, PodShape, Problem, Resources, Unit};
 
+use crate::Rule;
+use crate::complete::{self, Choice, Pods};
 use crate::facts;
-use crate::search::{self, Item};
-use crate::{Rule, search::Exhausted};
+use crate::search::{self, Exhausted, Item};
 
 /// Fillings that the judge looks at per launch before it gives up on a proof.
 const SEARCH: u64 = 400_000;
@@ -173,9 +174,9 @@ impl<'a> Table<'a> {
                 most: self.most(*member, &kind.capacity),
             })
             .collect();
-        match search::exceeds(&items, &kind.capacity, &guide, price, SEARCH) {
-            Ok(false) => Ok(()),
-            Ok(true) => refuse("a filling is worth more"),
+        match search::largest(&items, &kind.capacity, &guide, price, SEARCH) {
+            Ok(worth) if worth <= price => Ok(()),
+            Ok(_) => refuse("a filling is worth more"),
             Err(Exhausted) => refuse("the search for such a filling is too long"),
         }
     }
@@ -218,17 +219,11 @@ impl<'a> Table<'a> {
         if self.problem.nodes.iter().any(|node| node.schedulable) {
             return Err(Exhausted);
         }
-        let kinds: Vec<search::Choice> = self
-            .kinds
-            .iter()
-            .map(|kind| search::Choice {
-                capacity: kind.capacity.clone(),
-                price: kind.price,
-                members: kind.members.clone(),
-            })
-            .collect();
+        let choice =
+            |kind: &Kind| Choice { capacity: kind.capacity.clone(), price: kind.price, members: kind.members.clone() };
         let values: Vec<Unit> = (0..self.shapes.len()).map(|member| self.value(member)).collect();
-        search::nothing_cheaper(&kinds, &self.sizes, &self.counts, &values, price, COMPLETE)
+        let pods = Pods { sizes: &self.sizes, counts: &self.counts, values: &values, prices: &self.prices };
+        complete::nothing_cheaper(self.kinds.iter().map(choice).collect(), &pods, price, COMPLETE)
     }
 }
 

@@ -9,7 +9,7 @@ use divan::{Bencher, black_box};
 use stowage_cloud::aws::{AwsCatalog, Choice};
 use stowage_cloud::prices::Prices;
 use stowage_cloud::sizing::Sizing;
-use stowage_model::{NodePool, Pod, PodShape, Problem, Resources, Workload, labels, quantity};
+use stowage_model::{NodePool, Pod, PodShape, Problem, Resources, Statement, Workload, labels, quantity};
 use stowage_solver::{Algorithm, Effort, Options, Unwatched, launches, solve};
 
 fn main() {
@@ -33,15 +33,14 @@ fn problem(pods: u32, shapes: u32) -> Problem {
     let mut pool = NodePool { name: "p".into(), ..NodePool::default() };
     pool.requirements.add(labels::ARCH, stowage_model::Requirement::exactly("amd64"));
     let types = catalog().instance_types(&Sizing::default());
-    Problem::new(
-        (0..shapes).map(shape).collect(),
-        vec![Workload::default()],
-        (0..pods).map(pod).collect(),
-        Vec::new(),
-        vec![pool],
-        vec![types],
-        Vec::new(),
-    )
+    Problem::new(Statement {
+        shapes: (0..shapes).map(shape).collect(),
+        workloads: vec![Workload::default()],
+        pods: (0..pods).map(pod).collect(),
+        pools: vec![pool],
+        type_sets: vec![types],
+        ..Statement::default()
+    })
     .expect("a well-formed problem")
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct PlanFile {
     nodes: Vec<Node>,
     existing: Vec<Existing>,
     unplaced: Vec<Nowhere>,
+    #[serde(default)]
+    order: Vec<String>,
     certificate: Proof,
 }
 
@@ -134,12 +136,13 @@ impl PlanFile {
             let reasons = reasons.collect();
             unplaced.extend(pod(&nowhere.pod).map(|pod| Unplaced { pod, reasons }));
         }
+        let order = self.order.iter().filter_map(&mut pod).collect();
         faults.extend(problems);
         let certificate = self.certificate().map_err(|message| faults.push(message)).ok();
         let bound = price(&self.summary.lower_bound).map_err(|message| faults.push(message)).ok();
         match (certificate, bound) {
             (Some(certificate), Some(bound)) if faults.is_empty() => {
-                Ok(Plan { nodes, existing, unplaced, bound, certificate, end: End::EffortSpent })
+                Ok(Plan { nodes, existing, unplaced, order, bound, certificate, end: End::EffortSpent })
             }
             _ => Err(faults),
         }

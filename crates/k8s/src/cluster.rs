@@ -5,8 +5,10 @@
 //! lowered as they arrive, so that a hundred thousand of them stay small.
 
 mod expand;
+mod intake;
 mod pods;
 mod snapshot;
+mod topology;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,6 +53,7 @@ pub struct Cluster {
     priority_classes: BTreeMap<String, PriorityClass>,
     runtime_classes: BTreeMap<String, RuntimeClass>,
     storage: Storage,
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// Kinds that are read but not planned for yet, and how many of each.
     unused: BTreeMap<&'static str, usize>,
     seen: BTreeSet<(&'static str, String, String)>,
@@ -147,6 +150,11 @@ impl Cluster {
             Object::StorageClass(o) => {
                 let name = self.once("StorageClass", &o.metadata)?.1;
                 self.storage.classes.insert(name, *o);
+                Ok(())
+            }
+            Object::Namespace(o) => {
+                let name = self.once("Namespace", &o.metadata)?.1;
+                self.namespaces.insert(name, o.metadata.labels.unwrap_or_default());
                 Ok(())
             }
             Object::NodeOverlay(_) => self.count_unused("NodeOverlay"),

@@ -28,6 +28,11 @@ impl<T: Clone + Eq + Hash> Interner<T> {
         index
     }
 
+    /// The index of `value`, where it is known.
+    pub fn indexed(&self, value: &T) -> Option<u32> {
+        self.indices.get(value).copied()
+    }
+
     /// The value at `index`.
     pub fn get(&self, index: u32) -> &T {
         &self.values[index as usize]

@@ -7,5 +7,6 @@ pub mod pod;
 pub mod requests;
 pub mod selector;
 pub mod taints;
+pub mod topology;
 pub mod volumes;
 pub mod workload;

@@ -50,6 +50,14 @@ codes! {
         "add a NodePool";
     NodeFull = "NP-NODE-FULL", "only existing nodes admit the pod and none has room left",
         "free or add such a node, or let a pool launch one";
+    Spread = "NP-SPREAD", "a topology spread constraint leaves no domain that the pod could go to",
+        "raise maxSkew, let pools launch in more domains, or use ScheduleAnyway";
+    PodAffinity = "NP-POD-AFFINITY", "no node has room in a domain where the pods are that the pod must be near",
+        "check the affinity's selector and topology key, or make room near those pods";
+    PodAntiAffinity = "NP-POD-ANTI-AFFINITY", "every domain has pods that the pod must keep away from, or that keep it away",
+        "let pools launch in more domains, or prefer instead of require";
+    HostPort = "NP-HOST-PORT", "its host port is taken on every node it could be on",
+        "use another port, or no host port";
     Effort = "NP-EFFORT", "the search ended before a place was found",
         "run again with more effort";
     ResourceClaims = "NP-DRA", "the pod uses Dynamic Resource Allocation, which is not planned for",

@@ -21,6 +21,7 @@ pub mod requirement;
 pub mod requirements;
 pub mod resources;
 pub mod taint;
+pub mod topology;
 
 pub use certificate::{Certificate, CertificateKind, ResourcePrices, UNITS_PER_NANO, Unit};
 pub use codes::{Code, Reason};
@@ -31,8 +32,9 @@ pub use node_pool::{NodeClassRef, NodePool};
 pub use plan::{Binding, End, NewNode, Plan, Unplaced};
 pub use pod::{Daemon, NodeTerm, Pod, PodShape, UnsupportedRule, Workload};
 pub use price::Price;
-pub use problem::{Problem, ProblemError};
+pub use problem::{Preferences, Problem, ProblemError, Statement};
 pub use requirement::{Operator, Requirement};
 pub use requirements::Requirements;
 pub use resources::{ResourceName, Resources};
 pub use taint::{Effect, Taint, Toleration};
+pub use topology::{Group, HostPort, PodTerm, PreferredNode, Spread, Topology};

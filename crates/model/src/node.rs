@@ -6,6 +6,7 @@ use crate::labels;
 use crate::price::Price;
 use crate::resources::Resources;
 use crate::taint::Taint;
+use crate::topology::HostPort;
 
 /// A node with what is left of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,12 @@ pub struct Node {
     pub used: Resources,
     /// What DaemonSet pods will still take.
     pub reserved: Resources,
+    /// How many of its pods each group counts.
+    pub members: BTreeMap<u32, u32>,
+    /// How many of its pods keep each group's pods away, by required anti-affinity.
+    pub repels: BTreeMap<u32, u32>,
+    /// Ports that its pods hold.
+    pub ports: Vec<HostPort>,
     /// How many pods are bound.
     pub pods: usize,
     /// What it costs, where the catalogue knows.

@@ -92,6 +92,9 @@ pub struct Plan {
     pub existing: Vec<Binding>,
     /// Pods without a place, by index.
     pub unplaced: Vec<Unplaced>,
+    /// Placed pods in an order in which each finds its rules met; empty where
+    /// every order will do.
+    pub order: Vec<u32>,
     /// The least that any new nodes for the placed pods can cost.
     pub bound: Price,
     /// Why that is so.

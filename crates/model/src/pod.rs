@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::requirements::Requirements;
 use crate::resources::Resources;
 use crate::taint::Toleration;
+use crate::topology::{HostPort, PreferredNode, Topology};
 
 /// One alternative of a required node affinity: all of it must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,18 +23,6 @@ impl NodeTerm {
 /// A scheduling rule that a pod carries and that this version does not plan for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnsupportedRule {
-    /// `topologySpreadConstraints`
-    TopologySpread,
-    /// Required pod affinity.
-    PodAffinity,
-    /// Required pod anti-affinity.
-    PodAntiAffinity,
-    /// Preferred node affinity.
-    PreferredNodeAffinity,
-    /// Preferred pod affinity or anti-affinity.
-    PreferredPodAffinity,
-    /// `hostPort`
-    HostPorts,
     /// A claim that is not bound to a volume yet, or cannot be found.
     UnboundVolume,
     /// `resourceClaims` (Dynamic Resource Allocation).
@@ -44,12 +33,6 @@ impl UnsupportedRule {
     /// The field a user would look for.
     pub fn field(self) -> &'static str {
         match self {
-            Self::TopologySpread => "topologySpreadConstraints",
-            Self::PodAffinity => "affinity.podAffinity (required)",
-            Self::PodAntiAffinity => "affinity.podAntiAffinity (required)",
-            Self::PreferredNodeAffinity => "affinity.nodeAffinity (preferred)",
-            Self::PreferredPodAffinity => "affinity.podAffinity/podAntiAffinity (preferred)",
-            Self::HostPorts => "containers[].ports[].hostPort",
             Self::UnboundVolume => "volumes[].persistentVolumeClaim (unbound)",
             Self::ResourceClaims => "resourceClaims",
         }
@@ -70,6 +53,14 @@ pub struct PodShape {
     pub volumes: Vec<Vec<NodeTerm>>,
     /// What it tolerates.
     pub tolerations: Vec<Toleration>,
+    /// Node affinity terms that it prefers.
+    pub preferred: Vec<PreferredNode>,
+    /// Whether taints that only advise against a node keep it away too.
+    pub heeds_advice: bool,
+    /// Ports that it takes of its node.
+    pub ports: Vec<HostPort>,
+    /// What relates it to other pods.
+    pub topology: Topology,
     /// Its priority.
     pub priority: i32,
     /// What it carries that is not planned for yet.
@@ -83,6 +74,7 @@ impl PodShape {
         std::iter::once(&self.selector)
             .chain(self.affinity.iter().flatten().map(|term| &term.0))
             .chain(self.volumes.iter().flatten().map(|term| &term.0))
+            .chain(self.preferred.iter().map(|preferred| &preferred.term.0))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::node::Node;
 use crate::node_pool::NodePool;
 use crate::pod::{Daemon, Pod, PodShape, Workload};
 use crate::resources::{ResourceName, Resources};
+use crate::topology::Group;
 
 /// The most combinations of open label values that one pool may have.
 const MOST_VARIANTS: usize = 256;
@@ -26,6 +27,37 @@ pub struct ProblemError {
     pub object: String,
     /// What is wrong with it.
     pub message: String,
+}
+
+/// What becomes of preferences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preferences {
+    /// They are met wherever the pod still finds a place.
+    #[default]
+    Respect,
+    /// They are not looked at.
+    Ignore,
+}
+
+/// What a problem is stated from, in any order.
+#[derive(Clone, Debug, Default)]
+pub struct Statement {
+    /// Distinct shapes of pods.
+    pub shapes: Vec<PodShape>,
+    /// Workloads, by index.
+    pub workloads: Vec<Workload>,
+    /// Pods to place.
+    pub pods: Vec<Pod>,
+    /// Nodes that exist.
+    pub nodes: Vec<Node>,
+    /// Pools to launch from.
+    pub pools: Vec<NodePool>,
+    /// Instance types as each pool's NodeClass configures them.
+    pub type_sets: Vec<Vec<InstanceType>>,
+    /// DaemonSets.
+    pub daemons: Vec<Daemon>,
+    /// Groups that rules count, by index.
+    pub groups: Vec<Group>,
 }
 
 /// A packing problem. Its constructor is the only place that may refuse one:
@@ -46,6 +78,10 @@ pub struct Problem {
     pub type_sets: Vec<Vec<InstanceType>>,
     /// DaemonSets.
     pub daemons: Vec<Daemon>,
+    /// The groups that pods' rules count, by index.
+    pub groups: Vec<Group>,
+    /// Whether preferences count.
+    pub preferences: Preferences,
     /// How many other types each new node must leave open.
     pub min_alternatives: usize,
     variants: Vec<Vec<Variant>>,
@@ -54,15 +90,9 @@ pub struct Problem {
 impl Problem {
     /// States a problem: brings everything into canonical order, so that the
     /// order of input never reaches the plan.
-    pub fn new(
-        mut shapes: Vec<PodShape>,
-        workloads: Vec<Workload>,
-        mut pods: Vec<Pod>,
-        mut nodes: Vec<Node>,
-        mut pools: Vec<NodePool>,
-        type_sets: Vec<Vec<InstanceType>>,
-        mut daemons: Vec<Daemon>,
-    ) -> Result<Self, ProblemError> {
+    pub fn new(statement: Statement) -> Result<Self, ProblemError> {
+        let Statement { mut shapes, workloads, mut pods, mut nodes, mut pools, type_sets, mut daemons, groups } =
+            statement;
         let mut order: Vec<u32> = (0..shapes.len() as u32).collect();
         order.sort_by(|a, b| shapes[*a as usize].cmp(&shapes[*b as usize]));
         let mut place = vec![0_u32; shapes.len()];
@@ -85,6 +115,8 @@ impl Problem {
             pools,
             type_sets,
             daemons,
+            groups,
+            preferences: Preferences::default(),
             min_alternatives: 0,
             variants: Vec::new(),
         };
@@ -132,6 +164,12 @@ impl Problem {
             for (key, requirement) in requirements.iter() {
                 mentioned.entry(key.to_owned()).or_default().extend(requirement.named().map(str::to_owned));
             }
+        }
+        // Pods are counted by every value of a topology key that a pool lists.
+        for group in &self.groups {
+            let listed = self.pools.iter().filter_map(|pool| pool.requirements.get(&group.key));
+            let values: BTreeSet<String> = listed.flat_map(|r| r.named().map(str::to_owned)).collect();
+            mentioned.entry(group.key.clone()).or_default().extend(values);
         }
         let of_pool = |pool: &NodePool| {
             launch::variants(pool, &mentioned, MOST_VARIANTS).ok_or_else(|| ProblemError {

@@ -76,10 +76,12 @@ impl Toleration {
 /// The first taint that keeps a pod with `tolerations` away. A taint that only
 /// asks for preference keeps nobody away.
 pub fn first_untolerated<'a>(taints: &'a [Taint], tolerations: &[Toleration]) -> Option<&'a Taint> {
-    taints
-        .iter()
-        .filter(|taint| taint.effect != Effect::PreferNoSchedule)
-        .find(|taint| !tolerations.iter().any(|t| t.covers(taint)))
+    untolerated(taints, tolerations).find(|taint| taint.effect != Effect::PreferNoSchedule)
+}
+
+/// Every taint that none of `tolerations` covers, whatever its effect.
+pub fn untolerated<'a>(taints: &'a [Taint], tolerations: &[Toleration]) -> impl Iterator<Item = &'a Taint> {
+    taints.iter().filter(|taint| !tolerations.iter().any(|t| t.covers(taint)))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::packing::{Packing, Solution};
 use crate::parallel;
 use crate::reduce::{Purpose, Scope, Weights, reduce};
 use crate::search::{self, Found};
+use crate::topology::demand::Demand;
 
 /// The rounds of an answer.
 pub(crate) struct Answer {
@@ -23,20 +24,26 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn find(problem: &Problem, launches: &[Launch], options: &Options, monitor: &dyn Monitor) -> Self {
-        let counts = problem.counts();
+    pub(crate) fn find(
+        problem: &Problem,
+        launches: &[Launch],
+        demand: &Demand,
+        options: &Options,
+        monitor: &dyn Monitor,
+    ) -> Self {
+        let counts = demand.counts();
         let scope = |limits| Scope { weights: Weights::Strict, purpose: Purpose::Pack, limits };
-        let kept = reduce(problem, launches, &counts, scope(true));
+        let kept = reduce(problem, launches, demand, &counts, scope(true));
         if !kept.limits.is_empty() {
             // Limits seldom bind: without them there is more that can be proven.
-            let free = Round::solve(reduce(problem, launches, &counts, scope(false)), options, monitor);
+            let free = Round::solve(reduce(problem, launches, demand, &counts, scope(false)), options, monitor);
             if free.respects_limits(problem, launches) {
-                let widened = free.widen(problem, launches, options, monitor);
+                let widened = free.widen(problem, launches, demand, options, monitor);
                 return Self { first: free, widened };
             }
         }
         let first = Round::solve(kept, options, monitor);
-        let widened = first.widen(problem, launches, options, monitor);
+        let widened = first.widen(problem, launches, demand, options, monitor);
         Self { first, widened }
     }
 
@@ -46,11 +53,11 @@ impl Answer {
 
     /// Lexicographic worth of all rounds: what the last one leaves unplaced, then
     /// the price.
-    pub(crate) fn rank(&self, problem: &Problem) -> (Vec<(i32, u32)>, i64) {
+    pub(crate) fn rank(&self, demand: &Demand) -> (Vec<(i32, u32)>, i64) {
         let last = self.widened.as_ref().unwrap_or(&self.first);
         let (mut unplaced, _, _) = last.solution.rank(&last.packing);
         // A priority without leftovers counts the same whether it is listed or not.
-        let known: std::collections::BTreeSet<i32> = problem.shapes.iter().map(|shape| shape.priority).collect();
+        let known: std::collections::BTreeSet<i32> = demand.parts.iter().map(|part| part.shape.priority).collect();
         unplaced.extend(
             known
                 .into_iter()
@@ -68,6 +75,7 @@ impl Answer {
         &self,
         problem: &Problem,
         launches: &[Launch],
+        demand: &Demand,
         placed: &[u32],
     ) -> (Vec<(Certificate, Price)>, bool) {
         let mut relaxed = Vec::new();
@@ -80,14 +88,23 @@ impl Answer {
         if self.widened.is_some() {
             relaxed.push("NodePool weight".to_owned());
         }
+        if let Some(related) = &demand.related {
+            if related.shapes.iter().any(|shape| !shape.topology.is_empty()) {
+                relaxed.push("rules between pods".to_owned());
+            }
+            if related.levels.iter().any(|levels| levels.len() > 1) {
+                relaxed.push("preferences".to_owned());
+            }
+        }
         // Where a rule narrowed the search that the bound cannot carry, the bound
         // is proven without that rule.
-        if self.widened.is_none() && problem.min_alternatives == 0 {
+        if self.widened.is_none() && problem.min_alternatives == 0 && demand.related.is_none() {
             return self.first.proofs(problem, placed, &relaxed);
         }
-        let weights = if self.widened.is_some() { Weights::Widened } else { Weights::Strict };
+        let weights = if self.widened.is_some() || demand.related.is_some() { Weights::Widened } else { Weights::Strict };
         let scope = Scope { weights, purpose: Purpose::Bound, limits: false };
-        let whole = reduce(problem, launches, &problem.counts(), scope);
+        let unrelated = Demand::unrelated(problem);
+        let whole = reduce(problem, launches, &unrelated, &problem.counts(), scope);
         Round::bound_only(whole).proofs(problem, placed, &relaxed)
     }
 }
@@ -147,19 +164,26 @@ impl Round {
     }
 
     /// Pods that limits kept out of their heaviest pool may use lighter ones.
-    fn widen(&self, problem: &Problem, launches: &[Launch], options: &Options, monitor: &dyn Monitor) -> Option<Self> {
+    fn widen(
+        &self,
+        problem: &Problem,
+        launches: &[Launch],
+        demand: &Demand,
+        options: &Options,
+        monitor: &dyn Monitor,
+    ) -> Option<Self> {
         let weights_differ = problem.pools.windows(2).any(|pair| pair[0].weight != pair[1].weight);
         let left_over = self.solution.unplaced.iter().any(|count| *count > 0);
         let limited = problem.pools.iter().any(|pool| pool.limits.is_some());
         if !weights_differ || !left_over || !limited {
             return None;
         }
-        let mut left = vec![0; problem.shapes.len()];
+        let mut left = vec![0; demand.parts.len()];
         for (class, count) in self.packing.classes.iter().zip(&self.solution.unplaced) {
             left[class.shape as usize] = *count;
         }
         let scope = Scope { weights: Weights::Widened, purpose: Purpose::Pack, limits: true };
-        let mut packing = reduce(problem, launches, &left, scope);
+        let mut packing = reduce(problem, launches, demand, &left, scope);
         packing.bins.clear();
         for node in &self.solution.nodes {
             let offer = &self.packing.offers[node.offer];

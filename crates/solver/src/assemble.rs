@@ -7,6 +7,8 @@ use stowage_model::{Binding, Certificate, CertificateKind, End, NewNode, Plan, P
 use crate::effort::Options;
 use crate::launches::Launch;
 use crate::packing::{Items, Packing, Solution};
+use crate::topology::settle::{Host, Settled};
+use crate::topology::state::Refusal;
 use crate::{Outcome, alternatives, explain};
 
 /// Hands out pods, in name order, to the fillings of one or more solutions.
@@ -16,7 +18,12 @@ pub(crate) struct Assembly<'a> {
     /// Pods of each shape not handed out yet, last first.
     waiting: Vec<Vec<u32>>,
     nodes: Vec<(usize, Vec<(u32, u32)>)>,
+    /// Launches of nodes whose pods are named already.
+    named: Vec<(usize, Vec<u32>)>,
     existing: BTreeMap<String, Vec<u32>>,
+    order: Vec<u32>,
+    /// By shape, the relation that keeps its pods out.
+    refusals: BTreeMap<u32, Refusal>,
 }
 
 impl<'a> Assembly<'a> {
@@ -25,7 +32,16 @@ impl<'a> Assembly<'a> {
         for (index, pod) in problem.pods.iter().enumerate().rev() {
             waiting[pod.shape as usize].push(index as u32);
         }
-        Self { problem, launches, waiting, nodes: Vec::new(), existing: BTreeMap::new() }
+        Self {
+            problem,
+            launches,
+            waiting,
+            nodes: Vec::new(),
+            named: Vec::new(),
+            existing: BTreeMap::new(),
+            order: Vec::new(),
+            refusals: BTreeMap::new(),
+        }
     }
 
     /// Adds what `solution` places.
@@ -45,16 +61,41 @@ impl<'a> Assembly<'a> {
         }
     }
 
+    /// Adds what was settled pod by pod.
+    pub(crate) fn settle(&mut self, settled: Settled, shape_of: impl Fn(usize) -> u32) {
+        self.named = settled.nodes.iter().map(|launch| (*launch, Vec::new())).collect();
+        for (shape, host) in settled.order {
+            let Some(pod) = self.waiting[shape as usize].pop() else { continue };
+            self.order.push(pod);
+            match host {
+                Host::Planned(node) => self.named[node].1.push(pod),
+                Host::Existing(node) => {
+                    self.existing.entry(self.problem.nodes[node].name.clone()).or_default().push(pod);
+                }
+            }
+        }
+        let refused = settled.left.into_iter().filter_map(|(kind, (_, refusal))| Some((shape_of(kind), refusal?)));
+        self.refusals = refused.collect();
+    }
+
     /// How many pods of each shape have a place.
     pub(crate) fn placed(&self) -> Vec<u32> {
         let mut placed = vec![0; self.problem.shapes.len()];
         for (shape, count) in self.nodes.iter().flat_map(|(_, filling)| filling) {
             placed[*shape as usize] += count;
         }
-        for pod in self.existing.values().flatten() {
+        for pod in self.existing.values().chain(self.named.iter().map(|(_, pods)| pods)).flatten() {
             placed[self.problem.pods[*pod as usize].shape as usize] += 1;
         }
         placed
+    }
+
+    fn counted(&self, pods: &[u32]) -> Items {
+        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+        for pod in pods {
+            *counts.entry(self.problem.pods[*pod as usize].shape).or_default() += 1;
+        }
+        counts.into_iter().collect()
     }
 
     fn hand_out(&mut self, filling: &[(u32, u32)]) -> Vec<u32> {
@@ -80,10 +121,18 @@ impl<'a> Assembly<'a> {
         fillings.sort();
         let mut known: BTreeMap<(usize, Items), Vec<String>> = BTreeMap::new();
         let mut nodes = Vec::with_capacity(fillings.len());
+        let mut seated: Vec<(usize, Items, Vec<u32>)> = Vec::new();
         for (index, filling) in fillings {
+            let pods = self.hand_out(&filling);
+            seated.push((index, filling, pods));
+        }
+        for (index, mut pods) in std::mem::take(&mut self.named) {
+            pods.sort_unstable();
+            seated.push((index, self.counted(&pods), pods));
+        }
+        for (index, filling, pods) in seated {
             let launch = &self.launches[index];
             let labels = launch.labels(self.problem);
-            let pods = self.hand_out(&filling);
             let alternatives = known
                 .entry((index, filling))
                 .or_insert_with_key(|(_, filling)| {
@@ -119,13 +168,17 @@ impl<'a> Assembly<'a> {
             proofs.insert(0, (certificate, price));
         }
         let (certificate, bound) = proofs.remove(0);
-        let mut plan = Plan { nodes, existing, unplaced: Vec::new(), bound, certificate, end: End::EffortSpent };
+        let order = std::mem::take(&mut self.order);
+        let mut plan = Plan { nodes, existing, unplaced: Vec::new(), order, bound, certificate, end: End::EffortSpent };
         let mut reasons: BTreeMap<u32, Vec<stowage_model::Reason>> = BTreeMap::new();
         for pod in left {
             let shape = self.problem.pods[pod as usize].shape;
             let reasons = reasons
                 .entry(shape)
-                .or_insert_with(|| explain::refusals(self.problem, self.launches, shape, &plan.nodes))
+                .or_insert_with(|| match self.refusals.get(&shape) {
+                    Some(refusal) => vec![explain::related(self.problem, *refusal)],
+                    None => explain::refusals(self.problem, self.launches, shape, &plan.nodes),
+                })
                 .clone();
             plan.unplaced.push(Unplaced { pod, reasons });
         }

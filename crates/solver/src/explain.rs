@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use stowage_model::resources::humanize;
-use stowage_model::{Code, NewNode, PodShape, Problem, Reason, ResourceName, Resources};
+use stowage_model::{Code, NewNode, PodShape, Problem, Reason, Requirements, ResourceName, Resources};
 
 use crate::filters::{self, Misfit, Place};
 use crate::launches::Launch;
+use crate::topology::state::Refusal;
 
 /// How far pods of one shape get with one pool.
 #[derive(Clone, Debug)]
@@ -161,6 +162,45 @@ pub fn refusals(problem: &Problem, launches: &[Launch], shape: u32, planned: &[N
     }
     reasons.extend(node_reason(problem, data));
     reasons
+}
+
+/// Why other pods keep a pod out.
+pub(crate) fn related(problem: &Problem, refusal: Refusal) -> Reason {
+    let group = |group: u32| {
+        let group = &problem.groups[group as usize];
+        format!("{} by {}", selector_text(&group.selector), group.key)
+    };
+    let (code, message) = match refusal {
+        Refusal::HostPort => (Code::HostPort, "its host port is taken on every node it could be on".to_owned()),
+        Refusal::AntiAffinity(g) => {
+            (Code::PodAntiAffinity, format!("its anti-affinity to pods with {} leaves no domain free", group(g)))
+        }
+        Refusal::KeptOut(g) => {
+            (Code::PodAntiAffinity, format!("the anti-affinity of other pods to {} keeps it out everywhere", group(g)))
+        }
+        Refusal::Affinity(g) => (
+            Code::PodAffinity,
+            format!("must be near pods with {}, and none is anywhere that a node could still be launched", group(g)),
+        ),
+        Refusal::Spread(g) => {
+            (Code::Spread, format!("its spread over pods with {} allows no domain that is open to it", group(g)))
+        }
+    };
+    Reason { code, scope: None, message: format!("{message}; {}", code.remedy()) }
+}
+
+fn selector_text(selector: &Requirements) -> String {
+    let parts: Vec<String> = selector
+        .iter()
+        .flat_map(|(key, requirement)| {
+            requirement.spelled().into_iter().map(move |(operator, values)| match (operator, values.as_slice()) {
+                ("In", [value]) => format!("{key}={value}"),
+                _ if values.is_empty() => format!("{key} {operator}"),
+                _ => format!("{key} {operator} ({})", values.join(", ")),
+            })
+        })
+        .collect();
+    if parts.is_empty() { "any labels".to_owned() } else { parts.join(", ") }
 }
 
 /// A pool that would hold the pod: its limits are in the way, or the search was.

@@ -5,6 +5,7 @@
 //! first, so that the first misfit is the most useful one.
 
 mod affinity;
+mod claims;
 mod resources;
 mod selector;
 mod taints;
@@ -75,7 +76,7 @@ pub trait Filter: Sync {
 
 /// Every rule, in order.
 pub const ORDER: &[&dyn Filter] =
-    &[&taints::Taints, &selector::Selector, &affinity::Affinity, &volumes::Volumes, &resources::Fit];
+    &[&claims::Claims, &taints::Taints, &selector::Selector, &affinity::Affinity, &volumes::Volumes, &resources::Fit];
 
 /// The first rule that keeps pods of `shape` from `place`.
 pub fn admit(shape: &PodShape, place: &Place<'_>) -> Result<(), Misfit> {

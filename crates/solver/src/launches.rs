@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use stowage_model::{InstanceType, LaunchLabels, NodePool, Offering, Problem, Resources};
+use stowage_model::{InstanceType, LaunchLabels, NodePool, Offering, PodShape, Problem, Resources};
 
 /// One way to launch a node, by index into the problem.
 #[derive(Clone, Debug)]
@@ -107,15 +107,15 @@ impl Overheads {
 }
 
 /// Groups launches that look alike to every pod: same pool, same values of the
-/// labels that any pod mentions. Returns a representative of each group and the
-/// group of each launch.
-pub(crate) fn lookalikes(problem: &Problem, launches: &[Launch]) -> (Vec<usize>, Vec<usize>) {
-    let mut keys: Vec<&str> = problem
-        .shapes
-        .iter()
-        .flat_map(|shape| shape.requirement_sets())
-        .flat_map(|set| set.iter().map(|(key, _)| key))
-        .collect();
+/// labels that any of `shapes` mentions or that pods are counted by. Returns a
+/// representative of each group and the group of each launch.
+pub(crate) fn lookalikes<'s>(
+    problem: &'s Problem,
+    launches: &[Launch],
+    shapes: impl IntoIterator<Item = &'s PodShape>,
+) -> (Vec<usize>, Vec<usize>) {
+    let mentioned = shapes.into_iter().flat_map(PodShape::requirement_sets).flat_map(|set| set.iter().map(|(k, _)| k));
+    let mut keys: Vec<&str> = mentioned.chain(problem.groups.iter().map(|group| group.key.as_str())).collect();
     keys.sort_unstable();
     keys.dedup();
     let mut known: BTreeMap<(usize, Vec<Option<&str>>), usize> = BTreeMap::new();

@@ -38,6 +38,7 @@ mod random;
 mod reduce;
 mod ruin_recreate;
 mod search;
+mod topology;
 
 use stowage_model::{Certificate, End, Plan, Price, Problem};
 
@@ -48,6 +49,8 @@ pub use monitor::{Monitor, Unwatched};
 pub const LP_BACKEND: &str = lp::NAME;
 
 use crate::answer::Answer;
+use crate::topology::demand::Demand;
+use crate::topology::settle;
 
 /// The answer, with every proof of a lower bound that the search came to, the
 /// strongest first.
@@ -91,21 +94,27 @@ impl Outcome {
 /// Solves a problem. A plan always exists, be it one that places nothing.
 pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Outcome {
     let launches = launches::launches(problem);
-    let mut answer = Answer::find(problem, &launches, options, monitor);
+    let demand = Demand::of(problem, &launches);
+    let mut answer = Answer::find(problem, &launches, &demand, options, monitor);
     // Limits that bind split the search into rounds, each best by itself: the
     // baseline may still be better as a whole.
     if !answer.first.packing.limits.is_empty() && options.algorithm == Algorithm::Optimise {
         let baseline = Options { algorithm: Algorithm::FirstFit, ..options.clone() };
-        let other = Answer::find(problem, &launches, &baseline, monitor);
-        if other.rank(problem) < answer.rank(problem) {
+        let other = Answer::find(problem, &launches, &demand, &baseline, monitor);
+        if other.rank(&demand) < answer.rank(&demand) {
             answer = other;
         }
     }
     let mut assembly = assemble::Assembly::new(problem, &launches);
-    for round in answer.rounds() {
-        assembly.add(&round.packing, &round.solution);
+    match &demand.related {
+        None => answer.rounds().for_each(|round| assembly.add(&round.packing, &round.solution)),
+        Some(related) => {
+            let rounds: Vec<_> = answer.rounds().map(|round| (&round.packing, &round.solution)).collect();
+            let settled = settle::settle(problem, &launches, &demand, related, &rounds);
+            assembly.settle(settled, |kind| related.kinds[kind].of);
+        }
     }
-    let proofs = answer.proofs(problem, &launches, &assembly.placed());
+    let proofs = answer.proofs(problem, &launches, &demand, &assembly.placed());
     let stopped = answer.rounds().find_map(|round| round.stopped);
     assembly.finish(proofs, stopped, options)
 }

@@ -43,7 +43,7 @@ impl ClassSet {
 /// Pods of one shape.
 #[derive(Clone, Debug)]
 pub(crate) struct Class {
-    /// The problem's shape.
+    /// The part of the demand; the problem's shape where nothing relates pods.
     pub(crate) shape: u32,
     /// What one pod takes, per dimension.
     pub(crate) size: Vec<i64>,

@@ -9,6 +9,7 @@ use crate::alternatives;
 use crate::filters::{Place, admitted_by_labels};
 use crate::launches::{Launch, lookalikes};
 use crate::packing::{Bin, Class, ClassSet, Limit, Offer, Packing, most};
+use crate::topology::demand::Demand;
 
 /// Which pools a class may launch from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +39,12 @@ pub(crate) struct Scope {
     pub(crate) limits: bool,
 }
 
-/// Reduces `problem`, leaving `left` pods of each shape to place.
-pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], scope: Scope) -> Packing {
-    let dims = dimensions(problem, left);
-    let classes = classes(problem, &dims, left);
-    let constraints = Constraints::of(problem, &classes);
-    let (representatives, groups) = lookalikes(problem, launches);
+/// Reduces `problem`, leaving `left` pods of each part of `demand` to place.
+pub(crate) fn reduce(problem: &Problem, launches: &[Launch], demand: &Demand, left: &[u32], scope: Scope) -> Packing {
+    let dims = dimensions(demand, left);
+    let classes = classes(demand, &dims, left);
+    let constraints = Constraints::of(demand, &classes);
+    let (representatives, groups) = lookalikes(problem, launches, demand.parts.iter().map(|part| &part.shape));
 
     let admitted: Vec<Vec<bool>> = representatives
         .iter()
@@ -53,7 +54,17 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], scope
             constraints.representatives.iter().map(|shape| admitted_by_labels(shape, &place)).collect()
         })
         .collect();
-    let capacities: Vec<Vec<i64>> = launches.iter().map(|launch| vector(&launch.free, &dims)).collect();
+    let capacities: Vec<Vec<i64>> = launches
+        .iter()
+        .map(|launch| {
+            if demand.slots.is_empty() {
+                return vector(&launch.free, &dims);
+            }
+            let mut free = (*launch.free).clone();
+            demand.slots.on_launch(problem, launch, scope.purpose == Purpose::Pack, &mut free);
+            vector(&free, &dims)
+        })
+        .collect();
 
     let lightest = lightest_pools(problem, launches, &classes, &capacities, scope.weights, |launch, class| {
         admitted[groups[launch]][constraints.of_class[class]]
@@ -96,7 +107,7 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], left: &[u32], scope
         packing.limits.clear();
     }
     packing.offers = undominated(&packing, offers);
-    packing.bins = bins(problem, &packing, &constraints);
+    packing.bins = bins(problem, demand, &packing, &constraints);
     forget_hopeless(&mut packing);
     packing
 }
@@ -120,14 +131,20 @@ struct Constraints<'a> {
 }
 
 impl<'a> Constraints<'a> {
-    fn of(problem: &'a Problem, classes: &[Class]) -> Self {
+    fn of(demand: &'a Demand, classes: &[Class]) -> Self {
         let mut known = BTreeMap::new();
         let mut representatives = Vec::new();
         let of_class = classes
             .iter()
             .map(|class| {
-                let shape = &problem.shapes[class.shape as usize];
-                let key = (&shape.selector, &shape.affinity, &shape.volumes, &shape.tolerations);
+                let shape = &demand.parts[class.shape as usize].shape;
+                let key = (
+                    &shape.selector,
+                    &shape.affinity,
+                    &shape.volumes,
+                    &shape.tolerations,
+                    (shape.heeds_advice, &shape.unsupported),
+                );
                 *known.entry(key).or_insert_with(|| {
                     representatives.push(shape);
                     representatives.len() - 1
@@ -139,10 +156,12 @@ impl<'a> Constraints<'a> {
 }
 
 /// The resources that some pod asks for.
-fn dimensions(problem: &Problem, left: &[u32]) -> Vec<ResourceName> {
-    let asked = problem.shapes.iter().zip(left).filter(|(_, left)| **left > 0);
+fn dimensions(demand: &Demand, left: &[u32]) -> Vec<ResourceName> {
+    let asked = demand.parts.iter().zip(left).filter(|(_, left)| **left > 0);
     let mut dims: Vec<ResourceName> = asked
-        .flat_map(|(shape, _)| shape.requests.iter().filter(|(_, amount)| *amount > 0).map(|(name, _)| name.clone()))
+        .flat_map(|(part, _)| {
+            part.shape.requests.iter().filter(|(_, amount)| *amount > 0).map(|(name, _)| name.clone())
+        })
         .collect();
     dims.sort();
     dims.dedup();
@@ -153,15 +172,14 @@ fn vector(resources: &stowage_model::Resources, dims: &[ResourceName]) -> Vec<i6
     dims.iter().map(|name| resources.get(name.as_str())).collect()
 }
 
-fn classes(problem: &Problem, dims: &[ResourceName], left: &[u32]) -> Vec<Class> {
+fn classes(demand: &Demand, dims: &[ResourceName], left: &[u32]) -> Vec<Class> {
     left.iter()
         .enumerate()
         .filter(|(_, count)| **count > 0)
-        .map(|(shape, count)| Class {
-            shape: shape as u32,
-            size: vector(&problem.shapes[shape].requests, dims).into_iter().map(|amount| amount.max(0)).collect(),
-            count: *count,
-            priority: problem.shapes[shape].priority,
+        .map(|(part, count)| {
+            let shape = &demand.parts[part].shape;
+            let size = vector(&shape.requests, dims).into_iter().map(|amount| amount.max(0)).collect();
+            Class { shape: part as u32, size, count: *count, priority: shape.priority }
         })
         .collect()
 }
@@ -265,10 +283,11 @@ fn undominated(packing: &Packing, mut offers: Vec<Offer>) -> Vec<Offer> {
     kept
 }
 
-fn bins(problem: &Problem, packing: &Packing, constraints: &Constraints<'_>) -> Vec<Bin> {
+fn bins(problem: &Problem, demand: &Demand, packing: &Packing, constraints: &Constraints<'_>) -> Vec<Bin> {
     let mut bins = Vec::new();
     for (index, node) in problem.nodes.iter().enumerate().filter(|(_, node)| node.schedulable) {
-        let free = node.free();
+        let mut free = node.free();
+        demand.slots.on_node(node, &mut free);
         let capacity = vector(&free, &packing.dims);
         let place = Place::Node(node, &free);
         let admitted: Vec<bool> =

@@ -3,176 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at what must not happen")]
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use common::{Case, Kind, Shape, case, options, plain, problem, related};
 use proptest::prelude::*;
-use stowage_model::{
-    CapacityType, Effect, End, InstanceType, Node, NodePool, NodeTerm, Offering, Operator, Pod, PodShape, Price,
-    Problem, Requirement, Requirements, Resources, Taint, Toleration, Workload, labels,
-};
-use stowage_solver::{Algorithm, Effort, Options, Unwatched, solve};
-
-const ZONES: [&str; 2] = ["a", "b"];
-
-#[derive(Clone, Debug)]
-struct Kind {
-    cpu: i64,
-    memory: i64,
-    cents: i64,
-    arm: bool,
-    spot: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Shape {
-    cpu: i64,
-    memory: i64,
-    count: u32,
-    rule: u8,
-}
-
-#[derive(Clone, Debug)]
-struct Case {
-    kinds: Vec<Kind>,
-    shapes: Vec<Shape>,
-    nodes: Vec<(i64, i64)>,
-    limit: Option<i64>,
-    second_pool: Option<i32>,
-}
-
-fn kinds() -> impl Strategy<Value = Vec<Kind>> {
-    let kind = (1..9_i64, 1..17_i64, 1..200_i64, any::<bool>(), any::<bool>())
-        .prop_map(|(cpu, memory, cents, arm, spot)| Kind { cpu: cpu * 1000, memory: memory << 30, cents, arm, spot });
-    prop::collection::vec(kind, 1..6)
-}
-
-fn shapes(most: u32) -> impl Strategy<Value = Vec<Shape>> {
-    let shape = (1..40_i64, 1..40_i64, 1..=most, 0..8_u8).prop_map(|(cpu, memory, count, rule)| Shape {
-        cpu: cpu * 100,
-        memory: memory << 28,
-        count,
-        rule,
-    });
-    prop::collection::vec(shape, 1..5)
-}
-
-fn case(most: u32) -> impl Strategy<Value = Case> {
-    (
-        kinds(),
-        shapes(most),
-        prop::collection::vec((1..8_i64, 1..12_i64), 0..3),
-        prop::option::weighted(0.3, 4..40_i64),
-        prop::option::weighted(0.3, 0..3_i32),
-    )
-        .prop_map(|(kinds, shapes, nodes, limit, second_pool)| Case { kinds, shapes, nodes, limit, second_pool })
-}
-
-/// Only packing: no existing nodes, limits or second pool.
-fn plain(most: u32) -> impl Strategy<Value = Case> {
-    case(most).prop_map(|case| Case { nodes: Vec::new(), limit: None, second_pool: None, ..case })
-}
-
-fn only(key: &str, value: &str) -> Requirements {
-    let mut requirements = Requirements::new();
-    requirements.add(key, Requirement::exactly(value));
-    requirements
-}
-
-fn lower(shape: &Shape) -> PodShape {
-    let requests = Resources::new().with("cpu", shape.cpu).with("memory", shape.memory).with("pods", 1);
-    let plain = PodShape { requests, ..PodShape::default() };
-    match shape.rule {
-        0 => PodShape { selector: only(labels::ZONE, "a"), ..plain },
-        1 => PodShape { selector: only(labels::ARCH, "arm64"), ..plain },
-        2 => PodShape { selector: only(labels::CAPACITY_TYPE, "on-demand"), ..plain },
-        3 => PodShape {
-            affinity: Some(vec![NodeTerm(only(labels::ZONE, "b")), NodeTerm(only(labels::ARCH, "amd64"))]),
-            ..plain
-        },
-        4 => PodShape { tolerations: vec![Toleration { key: "team".into(), value: None, effect: None }], ..plain },
-        5 => PodShape { selector: only("team", "x"), priority: 5, ..plain },
-        _ => plain,
-    }
-}
-
-fn problem(case: &Case) -> Problem {
-    let types = case
-        .kinds
-        .iter()
-        .enumerate()
-        .map(|(index, kind)| {
-            let resources = Resources::new().with("cpu", kind.cpu).with("memory", kind.memory).with("pods", 8);
-            let arch = if kind.arm { "arm64" } else { "amd64" };
-            let offering = |zone: &str, capacity_type, cents: i64| Offering {
-                zone: zone.into(),
-                zone_id: None,
-                capacity_type,
-                price: Price::from_nanos(cents * 10_000_000),
-            };
-            let mut offerings: Vec<Offering> =
-                ZONES.iter().map(|zone| offering(zone, CapacityType::OnDemand, kind.cents)).collect();
-            if kind.spot {
-                offerings.push(offering("b", CapacityType::Spot, kind.cents / 2 + 1));
-            }
-            InstanceType {
-                name: format!("t{index}").into(),
-                labels: Arc::new(BTreeMap::from([(labels::ARCH.to_owned(), arch.to_owned())])),
-                operating_systems: vec!["linux".into()],
-                capacity: resources.clone(),
-                allocatable: resources,
-                offerings,
-            }
-        })
-        .collect();
-    let limits = case.limit.map(|cpu| Resources::new().with("cpu", cpu * 1000));
-    let mut team = Requirements::new();
-    team.add("team", Requirement::new(Operator::In, ["x", "y"]).unwrap());
-    let mut pools = vec![NodePool { name: "p".into(), limits, requirements: team, weight: 1, ..NodePool::default() }];
-    if let Some(weight) = case.second_pool {
-        let taints = vec![Taint { key: "team".into(), value: "x".into(), effect: Effect::NoSchedule }];
-        pools.push(NodePool { name: "q".into(), weight, taints, ..NodePool::default() });
-    }
-    let nodes = case
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(index, (cpu, memory))| Node {
-            name: format!("n{index}"),
-            labels: [(labels::ZONE, "a"), (labels::ARCH, "amd64"), (labels::NODEPOOL, "p")]
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .into(),
-            taints: Vec::new(),
-            capacity: Resources::new().with("cpu", 1000),
-            allocatable: Resources::new().with("cpu", cpu * 500).with("memory", memory << 29).with("pods", 5),
-            used: Resources::new().with("cpu", 200),
-            reserved: Resources::new(),
-            pods: 1,
-            price: None,
-            schedulable: index != 1,
-        })
-        .collect();
-    let shapes: Vec<PodShape> = case.shapes.iter().map(lower).collect();
-    let mut distinct = shapes.clone();
-    distinct.sort();
-    distinct.dedup();
-    let mut pods = Vec::new();
-    for (index, (shape, data)) in shapes.iter().zip(&case.shapes).enumerate() {
-        for n in 0..data.count {
-            pods.push(Pod {
-                namespace: "d".into(),
-                name: format!("s{index}-{n}").into(),
-                shape: distinct.binary_search(shape).unwrap() as u32,
-                workload: 0,
-            });
-        }
-    }
-    Problem::new(distinct, vec![Workload::default()], pods, nodes, pools, vec![types], Vec::new()).unwrap()
-}
-
-fn options(algorithm: Algorithm) -> Options {
-    Options { algorithm, effort: Effort::Balanced, ..Options::default() }
-}
+use stowage_model::{End, Problem, Resources};
+use stowage_solver::{Algorithm, Options, Unwatched, solve};
 
 /// The cheapest price at which all pods can be placed, by trying every split of
 /// the remaining pods into one node and the rest.
@@ -246,6 +84,18 @@ proptest! {
     }
 
     #[test]
+    fn rules_between_pods_hold(case in related(12)) {
+        let problem = problem(&case);
+        for algorithm in [Algorithm::Optimise, Algorithm::FirstFit] {
+            let mut outcome = solve(&problem, &options(algorithm), &Unwatched);
+            let faults = stowage_verify::check_plan(&problem, &outcome.plan);
+            prop_assert!(faults.is_empty(), "{algorithm:?}: {faults:?}");
+            let settled = outcome.settle(|plan| stowage_verify::check_bound(&problem, plan).is_empty());
+            prop_assert!(settled, "{algorithm:?}: {:?}", stowage_verify::check_bound(&problem, &outcome.plan));
+        }
+    }
+
+    #[test]
     fn the_optimiser_is_never_worse_than_first_fit(case in case(12)) {
         let problem = problem(&case);
         let plan = |algorithm| solve(&problem, &options(algorithm), &Unwatched).plan;
@@ -307,6 +157,7 @@ fn two_large_pods_get_the_right_node_and_a_proof() {
             nodes: Vec::new(),
             limit: None,
             second_pool: None,
+            relations: Vec::new(),
         };
         let plan = solve(&problem(&case), &Options::default(), &Unwatched).plan;
         assert_eq!((plan.nodes.len(), plan.end), (nodes, End::Optimal));

@@ -11,6 +11,8 @@ mod facts;
 mod purse;
 mod rules;
 mod search;
+mod slots;
+mod world;
 
 use std::fmt;
 
@@ -47,6 +49,7 @@ const PLAN: &[&dyn Rule] = &[
     &rules::capacity::Capacity,
     &rules::limits::Limits,
     &rules::weight::Weight,
+    &rules::relations::Relations,
     &rules::unplaced::UnplacedPods,
 ];
 

@@ -6,5 +6,6 @@ pub(crate) mod coverage;
 pub(crate) mod launch;
 pub(crate) mod limits;
 pub(crate) mod placement;
+pub(crate) mod relations;
 pub(crate) mod unplaced;
 pub(crate) mod weight;

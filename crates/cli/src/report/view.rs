@@ -28,6 +28,9 @@ pub(crate) struct View {
     pub(crate) nodes: Vec<NodeView>,
     pub(crate) existing: Vec<ExistingView>,
     pub(crate) unplaced: Vec<UnplacedView>,
+    /// Placed pods in an order in which each finds its rules met.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) order: Vec<String>,
     pub(crate) costs: Costs,
     pub(crate) certificate: CertificateView,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,6 +206,7 @@ impl View {
                 })
                 .collect(),
             nodes,
+            order: plan.order.iter().map(|pod| problem.pods[*pod as usize].to_string()).collect(),
             certificate: CertificateView {
                 kind: plan.certificate.kind.as_str(),
                 values: plan.certificate.values.iter().map(ToString::to_string).collect(),

@@ -19,6 +19,7 @@ pub(super) struct Expanded {
     pub(super) name: String,
     pub(super) kind: &'static str,
     pub(super) workload: String,
+    pub(super) labels: BTreeMap<String, String>,
     pub(super) lowered: LoweredPod,
 }
 
@@ -50,6 +51,7 @@ impl Cluster {
             }
             workloads += 1;
             let lowered = self.lower_template(template)?;
+            let labels = template.pod.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default();
             // Pods that exist are taken to have the lowest ordinals.
             for ordinal in (wanted - missing)..wanted {
                 let mut lowered = lowered.clone();
@@ -59,6 +61,7 @@ impl Cluster {
                     name: format!("{}-{ordinal}", template.name),
                     kind: template.kind,
                     workload: template.name.clone(),
+                    labels: labels.clone(),
                     lowered,
                 });
             }

@@ -1,20 +1,18 @@
 //! From the index to a problem.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
 
 use stowage_model::{
-    Code, Daemon, InstanceType, Node, NodePool, NodeTerm, Pod, PodShape, Price, Problem, Requirements, ResourceName,
-    Resources, UnsupportedRule, Workload, labels,
+    Code, Daemon, InstanceType, Node, NodePool, NodeTerm, PodShape, Price, Problem, Requirements, ResourceName,
+    Resources, Statement, UnsupportedRule, labels,
 };
 
 use super::Cluster;
+use super::intake::Builder;
 use super::pods::{PodRecord, PodState};
+use super::topology::Groups;
 use crate::error::ObjectError;
-use crate::intern::Interner;
 use crate::lower;
-use crate::lower::pod::LoweredPod;
-use crate::lower::volumes::Reach;
 
 /// Which bound pods are planned afresh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,9 +85,11 @@ impl Cluster {
         let (daemons, source) = self.daemons(&settings)?;
         notes.daemons = source;
         let mut nodes = self.lower_nodes(&mut notes)?;
-        let mut builder = Builder::default();
+        let (expanded, workloads) = self.expand()?;
+        notes.expanded = (workloads, expanded.len());
+        let mut builder = Builder::new(Groups::gather(self, &expanded));
         self.take_pods(&settings, &mut nodes, &mut builder, &mut notes)?;
-        self.take_workloads(&settings, &mut builder, &mut notes)?;
+        self.take_workloads(&settings, expanded, &mut builder, &mut notes)?;
         self.reserve_for_daemons(&mut nodes, &daemons);
         let nodes = nodes
             .into_values()
@@ -98,15 +98,16 @@ impl Cluster {
                 node
             })
             .collect();
-        let problem = Problem::new(
-            builder.shapes.into_values(),
-            builder.workloads.into_values(),
-            builder.pods,
+        let problem = Problem::new(Statement {
+            shapes: builder.shapes.into_values(),
+            workloads: builder.workloads.into_values(),
+            pods: builder.pods,
             nodes,
-            settings.pools,
-            settings.type_sets,
+            pools: settings.pools,
+            type_sets: settings.type_sets,
             daemons,
-        )?;
+            groups: builder.groups.into_list(),
+        })?;
         Ok(Assembled { problem, notes })
     }
 
@@ -124,7 +125,7 @@ impl Cluster {
         }
     }
 
-    fn full_name(&self, pod: &PodRecord) -> String {
+    pub(super) fn full_name(&self, pod: &PodRecord) -> String {
         format!("{}/{}", self.names.get(pod.namespace), pod.name)
     }
 
@@ -156,127 +157,6 @@ impl Cluster {
             }
         }
         Ok(nodes)
-    }
-
-    fn take_pods(
-        &self,
-        settings: &Settings<'_>,
-        nodes: &mut BTreeMap<String, Node>,
-        builder: &mut Builder,
-        notes: &mut Notes,
-    ) -> Result<(), ObjectError> {
-        let replan_all = match settings.replan {
-            Replan::All => true,
-            Replan::Pending => false,
-            Replan::Auto => self.nodes.is_empty() && self.claims.is_empty(),
-        };
-        for pod in &self.pods {
-            let node = pod.node.and_then(|node| nodes.get_mut(&**self.names.get(node)));
-            let leave_out = |notes: &mut Notes, why: &'static str| {
-                let entry = notes.left_out.entry(why).or_insert_with(|| (0, self.full_name(pod)));
-                entry.0 += 1;
-            };
-            match (pod.state, node) {
-                (PodState::Bound | PodState::Leaving | PodState::Daemon | PodState::Mirror, Some(node)) => {
-                    node.used.add(&self.shapes.get(pod.shape).shape.requests);
-                    node.pods += 1;
-                    notes.bound += 1;
-                }
-                (PodState::Daemon | PodState::Mirror | PodState::Leaving | PodState::Finished, None) => {}
-                (PodState::Gated, _) => leave_out(notes, "has scheduling gates"),
-                (PodState::OtherScheduler, _) => leave_out(notes, "is for another scheduler"),
-                (PodState::Bound, None) if !replan_all => leave_out(notes, "runs on a node that is not in the input"),
-                (PodState::Finished, Some(_)) => {}
-                (PodState::Bound | PodState::Pending, _) => {
-                    let namespace = self.names.get(pod.namespace);
-                    if !(settings.wanted)(namespace, self.label_sets.get(pod.labels)) {
-                        continue;
-                    }
-                    notes.replanned += usize::from(pod.state == PodState::Bound);
-                    let owner = self.owners.get(pod.owner);
-                    let workload = workload(namespace, &owner.kind, &owner.name);
-                    let lowered = Lowered::Indexed(pod.shape);
-                    self.plan(builder, notes, namespace.clone(), pod.name.clone(), workload, lowered)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn take_workloads(
-        &self,
-        settings: &Settings<'_>,
-        builder: &mut Builder,
-        notes: &mut Notes,
-    ) -> Result<(), ObjectError> {
-        let (expanded, workloads) = self.expand()?;
-        notes.expanded = (workloads, expanded.len());
-        let empty = BTreeMap::new();
-        for pod in expanded {
-            if !(settings.wanted)(&pod.namespace, &empty) {
-                continue;
-            }
-            let namespace: Arc<str> = pod.namespace.as_str().into();
-            let workload =
-                Workload { namespace: namespace.clone(), kind: pod.kind.into(), name: pod.workload.as_str().into() };
-            self.plan(builder, notes, namespace, pod.name.into(), workload, Lowered::Own(pod.lowered))?;
-        }
-        Ok(())
-    }
-
-    /// Adds a pod to be planned.
-    fn plan(
-        &self,
-        builder: &mut Builder,
-        notes: &mut Notes,
-        namespace: Arc<str>,
-        name: Box<str>,
-        workload: Workload,
-        lowered: Lowered,
-    ) -> Result<(), ObjectError> {
-        let shape = match lowered {
-            Lowered::Indexed(index) => {
-                // Claims are named per namespace; without any, one answer serves all.
-                let data = self.shapes.get(index);
-                match builder.known.get(&index) {
-                    Some(shape) if data.claims.is_empty() => *shape,
-                    _ => {
-                        let shape = builder.shapes.index(self.with_volumes(data, &namespace, &name)?);
-                        builder.known.insert(index, shape);
-                        shape
-                    }
-                }
-            }
-            Lowered::Own(data) => builder.shapes.index(self.with_volumes(&data, &namespace, &name)?),
-        };
-        for rule in &builder.shapes.get(shape).unsupported {
-            let entry = notes.unsupported.entry(*rule).or_insert_with(|| (0, format!("{namespace}/{name}")));
-            entry.0 += 1;
-        }
-        let workload = builder.workloads.index(workload);
-        builder.pods.push(Pod { namespace, name, shape, workload });
-        Ok(())
-    }
-
-    /// The shape with what the pod's claims say about nodes.
-    fn with_volumes(&self, lowered: &LoweredPod, namespace: &str, pod: &str) -> Result<PodShape, ObjectError> {
-        let mut shape = lowered.shape.clone();
-        for claim in &lowered.claims {
-            let reach = self
-                .storage
-                .reach(namespace, claim)
-                .map_err(|e| e.of(format!("volume of claim {namespace}/{claim} of Pod {namespace}/{pod}")))?;
-            match reach {
-                Reach::Terms(terms) => shape.volumes.push(terms),
-                Reach::Anywhere => {}
-                Reach::Unknown => shape.unsupported.push(UnsupportedRule::UnboundVolume),
-            }
-        }
-        shape.volumes.sort();
-        shape.volumes.dedup();
-        shape.unsupported.sort();
-        shape.unsupported.dedup();
-        Ok(shape)
     }
 
     /// The DaemonSets, and where they come from.
@@ -327,35 +207,6 @@ impl Cluster {
             node.reserved = reserved;
         }
     }
-}
-
-/// A lowered pod, kept in the index or made just now.
-enum Lowered {
-    Indexed(u32),
-    Own(LoweredPod),
-}
-
-#[derive(Default)]
-struct Builder {
-    shapes: Interner<PodShape>,
-    workloads: Interner<Workload>,
-    pods: Vec<Pod>,
-    /// Shape by index of the lowered pod.
-    known: HashMap<u32, u32>,
-}
-
-/// The workload for the cost report: a ReplicaSet's hash suffix names a revision,
-/// so its Deployment's name is shown.
-fn workload(namespace: &Arc<str>, kind: &str, name: &str) -> Workload {
-    let deployment = name.rsplit_once('-').filter(|(_, hash)| {
-        (5..=10).contains(&hash.len()) && hash.bytes().all(|b| b"bcdfghjklmnpqrstvwxz2456789".contains(&b))
-    });
-    let (kind, name) = match (kind, deployment) {
-        ("ReplicaSet", Some((name, _))) => ("Deployment", name),
-        ("", _) => ("Pod", ""),
-        other => (other.0, name),
-    };
-    Workload { namespace: namespace.clone(), kind: kind.into(), name: name.into() }
 }
 
 /// A DaemonSet pod's shape without the pin to its own node.

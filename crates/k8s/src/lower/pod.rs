@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{NodeAffinity, PodSpec};
 use stowage_model::{PodShape, Requirement, Requirements, Resources, UnsupportedRule, labels};
 
+use super::topology::{self, Relations};
 use super::{requests, selector, taints};
 use crate::error::FieldError;
 
@@ -13,6 +14,8 @@ pub struct LoweredPod {
     pub shape: PodShape,
     /// Claims that the pod mounts, by name.
     pub claims: Vec<String>,
+    /// What relates it to other pods.
+    pub relations: Relations,
 }
 
 /// Lowers a pod's spec. `defaults` are a LimitRange's default requests.
@@ -28,10 +31,13 @@ pub(crate) fn lower(spec: &PodSpec, defaults: &Resources) -> Result<LoweredPod, 
         affinity: required_terms(node_affinity)?,
         volumes: Vec::new(),
         tolerations: taints::tolerations(spec.tolerations.as_deref().unwrap_or_default())?,
+        preferred: topology::preferred(node_affinity)?,
+        ports: topology::ports(spec),
         priority: spec.priority.unwrap_or(0),
         unsupported: unsupported(spec),
+        ..PodShape::default()
     };
-    Ok(LoweredPod { shape, claims: claims(spec) })
+    Ok(LoweredPod { shape, claims: claims(spec), relations: topology::relations(spec)? })
 }
 
 fn required_terms(affinity: Option<&NodeAffinity>) -> Result<Option<Vec<stowage_model::NodeTerm>>, FieldError> {
@@ -45,46 +51,8 @@ fn required_terms(affinity: Option<&NodeAffinity>) -> Result<Option<Vec<stowage_
 
 /// Rules that the pod carries and that are not planned for.
 fn unsupported(spec: &PodSpec) -> Vec<UnsupportedRule> {
-    let affinity = spec.affinity.as_ref();
-    let pod_affinity = affinity.and_then(|a| a.pod_affinity.as_ref());
-    let anti = affinity.and_then(|a| a.pod_anti_affinity.as_ref());
-    let some = |list: Option<usize>| list.is_some_and(|length| length > 0);
-    let ports = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let mut rules = Vec::new();
-    let mut carries = |carried: bool, rule: UnsupportedRule| {
-        if carried {
-            rules.push(rule);
-        }
-    };
-    carries(some(spec.topology_spread_constraints.as_ref().map(Vec::len)), UnsupportedRule::TopologySpread);
-    carries(
-        some(pod_affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()).map(Vec::len)),
-        UnsupportedRule::PodAffinity,
-    );
-    carries(
-        some(anti.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()).map(Vec::len)),
-        UnsupportedRule::PodAntiAffinity,
-    );
-    carries(
-        some(
-            affinity
-                .and_then(|a| a.node_affinity.as_ref())
-                .and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref())
-                .map(Vec::len),
-        ),
-        UnsupportedRule::PreferredNodeAffinity,
-    );
-    carries(
-        some(pod_affinity.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref()).map(Vec::len))
-            || some(anti.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref()).map(Vec::len)),
-        UnsupportedRule::PreferredPodAffinity,
-    );
-    carries(
-        ports.flat_map(|c| c.ports.iter().flatten()).any(|port| port.host_port.is_some_and(|p| p > 0)),
-        UnsupportedRule::HostPorts,
-    );
-    carries(some(spec.resource_claims.as_ref().map(Vec::len)), UnsupportedRule::ResourceClaims);
-    rules
+    let claims = spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty());
+    if claims { vec![UnsupportedRule::ResourceClaims] } else { Vec::new() }
 }
 
 fn claims(spec: &PodSpec) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! A pod must tolerate every taint of its node that refuses pods.
 
-use stowage_model::taint::first_untolerated;
+use stowage_model::taint::{first_untolerated, untolerated};
 use stowage_model::{Code, PodShape};
 
 use super::{Filter, Misfit, Place};
@@ -13,7 +13,12 @@ impl Filter for Taints {
     }
 
     fn admit(&self, shape: &PodShape, place: &Place<'_>) -> Result<(), Misfit> {
-        match first_untolerated(place.taints(), &shape.tolerations) {
+        let refused = if shape.heeds_advice {
+            untolerated(place.taints(), &shape.tolerations).next()
+        } else {
+            first_untolerated(place.taints(), &shape.tolerations)
+        };
+        match refused {
             None => Ok(()),
             Some(taint) => Err(Misfit {
                 code: Code::Taint,

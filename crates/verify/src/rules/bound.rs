@@ -9,6 +9,7 @@ use crate::Rule;
 use crate::complete::{self, Choice, Pods};
 use crate::facts;
 use crate::search::{self, Exhausted, Item};
+use crate::slots::Slots;
 
 /// Fillings that the judge looks at per launch before it gives up on a proof.
 const SEARCH: u64 = 400_000;
@@ -78,6 +79,9 @@ struct Table<'a> {
     counts: Vec<i64>,
     sizes: Vec<Vec<i64>>,
     names: Vec<String>,
+    /// How many of the names are resources; slots come behind them.
+    resources: usize,
+    slots: Slots,
     kinds: Vec<Kind>,
     /// Certificate prices by dimension.
     prices: Vec<Vec<Unit>>,
@@ -92,8 +96,18 @@ impl<'a> Table<'a> {
         }
         names.sort();
         names.dedup();
-        let vector = |resources: &Resources| names.iter().map(|name| resources.get(name)).collect::<Vec<i64>>();
-        let sizes = shapes.iter().map(|s| vector(&problem.shapes[*s].requests)).collect();
+        let slots = Slots::new(problem, &shapes);
+        let resources = names.len();
+        names.extend(slots.names());
+        let vector = |amounts: &Resources| names[..resources].iter().map(|n| amounts.get(n)).collect::<Vec<i64>>();
+        let sizes = shapes
+            .iter()
+            .enumerate()
+            .map(|(member, s)| {
+                let own = vector(&problem.shapes[*s].requests);
+                own.into_iter().chain(slots.of_member(member)).collect()
+            })
+            .collect();
         let prices = plan
             .certificate
             .prices
@@ -101,8 +115,9 @@ impl<'a> Table<'a> {
             .map(|prices| names.iter().map(|name| prices.get(name.as_str()).copied().unwrap_or(0)).collect())
             .collect();
         let counts = shapes.iter().map(|shape| placed[*shape]).collect();
-        let kinds = kinds(problem, plan, &shapes, vector);
-        Self { plan, problem, shapes, counts, sizes, names, kinds, prices }
+        let mut kinds = kinds(problem, plan, &shapes, vector);
+        kinds.iter_mut().for_each(|kind| kind.capacity.extend(slots.on_new_node()));
+        Self { plan, problem, shapes, counts, sizes, names, resources, slots, kinds, prices }
     }
 
     fn value(&self, member: usize) -> Unit {
@@ -189,7 +204,8 @@ impl<'a> Table<'a> {
         }
         for node in self.problem.nodes.iter().filter(|node| node.schedulable) {
             let free = node.free();
-            let capacity: Vec<i64> = self.names.iter().map(|name| free.get(name)).collect();
+            let own = self.names[..self.resources].iter().map(|name| free.get(name));
+            let capacity: Vec<i64> = own.chain(self.slots.on_node(node)).collect();
             let admitted = |shape: &PodShape| {
                 facts::tolerates(shape, &node.taints) && facts::labels_admit(shape, &|key| node.label(key))
             };

@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stowage_model::{Plan, Problem, Resources};
+use stowage_model::{LaunchLabels, Plan, Problem, Resources};
 
 use crate::Rule;
 use crate::facts;
+use crate::rules::relations;
+use crate::world::World;
 
 pub(crate) struct UnplacedPods;
 
@@ -28,6 +30,12 @@ impl Rule for UnplacedPods {
             return;
         }
         let rest = remaining(problem, plan);
+        let world = relations::related(problem).then(|| after(problem, plan));
+        let welcome = |shape: u32, labels: LaunchLabels<'_>, taints| {
+            world
+                .as_ref()
+                .is_none_or(|world| world.admits_at(shape, &world.launched("another", labels, taints)).is_ok())
+        };
         let mut placeable: BTreeSet<(u32, String)> = BTreeSet::new();
         let mut satisfied: BTreeSet<u32> = BTreeSet::new();
         facts::each_launch(problem, |pool, labels| {
@@ -39,7 +47,9 @@ impl Rule for UnplacedPods {
                 let allowed = rest[pool]
                     .as_ref()
                     .is_none_or(|rest| facts::counted(&labels.instance_type.capacity, rest).fits(rest));
-                if admitted && allowed && enough_alternatives(problem) {
+                let claims = data.unsupported.contains(&stowage_model::UnsupportedRule::ResourceClaims);
+                let taints = &problem.pools[pool].taints;
+                if admitted && allowed && !claims && enough_alternatives(problem) && welcome(shape, labels, taints) {
                     placeable.insert((
                         shape,
                         format!("pool {} could launch {}", labels.pool.name, labels.instance_type.name),
@@ -48,7 +58,7 @@ impl Rule for UnplacedPods {
                 }
             }
         });
-        for node in problem.nodes.iter().filter(|node| node.schedulable) {
+        for (index, node) in problem.nodes.iter().enumerate().filter(|(_, node)| node.schedulable) {
             let mut free = node.free();
             for binding in plan.existing.iter().filter(|binding| binding.node == node.name) {
                 free.subtract(&facts::load(problem, &binding.pods));
@@ -57,7 +67,9 @@ impl Rule for UnplacedPods {
                 let data = &problem.shapes[*shape as usize];
                 let admitted =
                     facts::tolerates(data, &node.taints) && facts::labels_admit(data, &|key| node.label(key));
-                if admitted && data.requests.fits(&free) {
+                let claims = data.unsupported.contains(&stowage_model::UnsupportedRule::ResourceClaims);
+                let welcome = || world.as_ref().is_none_or(|world| world.admits(*shape, index).is_ok());
+                if admitted && !claims && data.requests.fits(&free) && welcome() {
                     placeable.insert((*shape, format!("node {} has room", node.name)));
                 }
             }
@@ -67,6 +79,25 @@ impl Rule for UnplacedPods {
             found.push((format!("pod {name}"), format!("is unplaced, though {where_}")));
         }
     }
+}
+
+/// The world after the plan, with every domain that a launch could add.
+fn after<'a>(problem: &'a Problem, plan: &Plan) -> World<'a> {
+    let (mut world, host) = relations::populated(problem, plan);
+    let mut seen = BTreeSet::new();
+    facts::each_launch(problem, |pool, labels| {
+        if seen.insert((pool, world.mentioned(labels))) {
+            let site = world.launched("another", labels, &problem.pools[pool].taints);
+            world.could_build(site);
+        }
+    });
+    world.open();
+    for pod in &plan.order {
+        if let Some(site) = host.get(pod) {
+            world.place(problem.pods[*pod as usize].shape, *site);
+        }
+    }
+    world
 }
 
 /// With a minimum of alternatives a launch may be refused for lack of them,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use stowage_model::{Plan, Problem};
+use stowage_model::{Effect, Plan, Problem};
 
 use crate::Rule;
 use crate::facts;
@@ -24,6 +24,9 @@ impl Rule for Weight {
             used.extend(facts::shapes(problem, &node.pods).into_keys().map(|shape| (shape, node.pool.as_str())));
         }
         for (shape, name) in used {
+            if related(problem, shape) {
+                continue;
+            }
             let Some(pool) = problem.pools.iter().find(|pool| pool.name == name) else { continue };
             let heavier = heaviest_unlimited(problem, shape);
             if let Some(better) = heavier.filter(|better| better.1 > pool.weight) {
@@ -33,6 +36,13 @@ impl Rule for Weight {
             }
         }
     }
+}
+
+/// Pods go where other pods, or their own preferences, send them.
+fn related(problem: &Problem, shape: u32) -> bool {
+    let data = &problem.shapes[shape as usize];
+    let advised = problem.pools.iter().flat_map(|pool| &pool.taints).any(|t| t.effect == Effect::PreferNoSchedule);
+    !data.topology.is_empty() || !data.preferred.is_empty() || !data.ports.is_empty() || advised
 }
 
 /// The heaviest pool without limits that would hold a pod of `shape` alone.

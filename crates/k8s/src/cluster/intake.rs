@@ -1,0 +1,225 @@
+//! Which pods are planned, which occupy a node, and what shape each has.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use stowage_model::{Node, Pod, PodShape, UnsupportedRule, Workload};
+
+use super::Cluster;
+use super::expand::Expanded;
+use super::pods::{PodRecord, PodState};
+use super::snapshot::{Notes, Replan, Settings};
+use super::topology::Groups;
+use crate::error::ObjectError;
+use crate::intern::Interner;
+use crate::lower::pod::LoweredPod;
+use crate::lower::volumes::Reach;
+
+impl Cluster {
+    pub(super) fn take_pods(
+        &self,
+        settings: &Settings<'_>,
+        nodes: &mut BTreeMap<String, Node>,
+        builder: &mut Builder,
+        notes: &mut Notes,
+    ) -> Result<(), ObjectError> {
+        let replan_all = match settings.replan {
+            Replan::All => true,
+            Replan::Pending => false,
+            Replan::Auto => self.nodes.is_empty() && self.claims.is_empty(),
+        };
+        for pod in &self.pods {
+            let node = pod.node.and_then(|node| nodes.get_mut(&**self.names.get(node)));
+            let leave_out = |notes: &mut Notes, why: &'static str| {
+                let entry = notes.left_out.entry(why).or_insert_with(|| (0, self.full_name(pod)));
+                entry.0 += 1;
+            };
+            match (pod.state, node) {
+                (PodState::Bound | PodState::Leaving | PodState::Daemon | PodState::Mirror, Some(node)) => {
+                    self.occupy(node, pod, &builder.groups);
+                    notes.bound += 1;
+                }
+                (PodState::Daemon | PodState::Mirror | PodState::Leaving | PodState::Finished, None) => {}
+                (PodState::Gated, _) => leave_out(notes, "has scheduling gates"),
+                (PodState::OtherScheduler, _) => leave_out(notes, "is for another scheduler"),
+                (PodState::Bound, None) if !replan_all => leave_out(notes, "runs on a node that is not in the input"),
+                (PodState::Finished, Some(_)) => {}
+                (PodState::Bound | PodState::Pending, _) => {
+                    let namespace = self.names.get(pod.namespace);
+                    if !(settings.wanted)(namespace, self.label_sets.get(pod.labels)) {
+                        continue;
+                    }
+                    notes.replanned += usize::from(pod.state == PodState::Bound);
+                    let owner = self.owners.get(pod.owner);
+                    let workload = workload(namespace, &owner.kind, &owner.name);
+                    let lowered = Lowered::Indexed(pod.shape, pod.labels);
+                    self.plan(builder, notes, namespace.clone(), pod.name.clone(), workload, lowered)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_workloads(
+        &self,
+        settings: &Settings<'_>,
+        expanded: Vec<Expanded>,
+        builder: &mut Builder,
+        notes: &mut Notes,
+    ) -> Result<(), ObjectError> {
+        let empty = BTreeMap::new();
+        for pod in expanded {
+            if !(settings.wanted)(&pod.namespace, &empty) {
+                continue;
+            }
+            let namespace: Arc<str> = pod.namespace.as_str().into();
+            let workload =
+                Workload { namespace: namespace.clone(), kind: pod.kind.into(), name: pod.workload.as_str().into() };
+            self.plan(
+                builder,
+                notes,
+                namespace,
+                pod.name.into(),
+                workload,
+                Lowered::Own(Box::new(pod.lowered), pod.labels),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Adds a pod to be planned.
+    fn plan(
+        &self,
+        builder: &mut Builder,
+        notes: &mut Notes,
+        namespace: Arc<str>,
+        name: Box<str>,
+        workload: Workload,
+        lowered: Lowered,
+    ) -> Result<(), ObjectError> {
+        let shape = match lowered {
+            Lowered::Indexed(index, labels) => {
+                let data = self.shapes.get(index);
+                // What names other objects means something else in each namespace
+                // and with each set of labels; without any, one answer serves all.
+                let place = self.names.indexed(&namespace).unwrap_or(u32::MAX);
+                let key = match (data.claims.is_empty(), builder.groups.is_empty()) {
+                    (true, true) => (index, u32::MAX, u32::MAX),
+                    (false, true) => (index, place, u32::MAX),
+                    (_, false) => (index, place, labels),
+                };
+                match builder.known.get(&key) {
+                    Some(shape) => *shape,
+                    None => {
+                        let shape = self.shape(builder, data, &namespace, self.label_sets.get(labels), &name)?;
+                        builder.known.insert(key, shape);
+                        shape
+                    }
+                }
+            }
+            Lowered::Own(data, labels) => self.shape(builder, &data, &namespace, &labels, &name)?,
+        };
+        for rule in &builder.shapes.get(shape).unsupported {
+            let entry = notes.unsupported.entry(*rule).or_insert_with(|| (0, format!("{namespace}/{name}")));
+            entry.0 += 1;
+        }
+        let workload = builder.workloads.index(workload);
+        builder.pods.push(Pod { namespace, name, shape, workload });
+        Ok(())
+    }
+
+    /// The index of the shape of a pod.
+    fn shape(
+        &self,
+        builder: &mut Builder,
+        lowered: &LoweredPod,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+        pod: &str,
+    ) -> Result<u32, ObjectError> {
+        let mut shape = self.with_volumes(lowered, namespace, pod)?;
+        shape.topology = builder.groups.topology(&lowered.relations, namespace, labels);
+        Ok(builder.shapes.index(shape))
+    }
+
+    /// Counts a bound pod on its node.
+    fn occupy(&self, node: &mut Node, pod: &PodRecord, groups: &Groups) {
+        let lowered = self.shapes.get(pod.shape);
+        node.used.add(&lowered.shape.requests);
+        node.pods += 1;
+        node.ports.extend(lowered.shape.ports.iter().cloned());
+        let (namespace, labels) = (self.names.get(pod.namespace), self.label_sets.get(pod.labels));
+        // Pods on their way out are not spread any more.
+        if pod.state != PodState::Leaving {
+            for group in groups.members(namespace, labels) {
+                *node.members.entry(group).or_default() += 1;
+            }
+        }
+        for group in groups.repelled(&lowered.relations, namespace, labels) {
+            *node.repels.entry(group).or_default() += 1;
+        }
+    }
+
+    /// The shape with what the pod's claims say about nodes.
+    fn with_volumes(&self, lowered: &LoweredPod, namespace: &str, pod: &str) -> Result<PodShape, ObjectError> {
+        let mut shape = lowered.shape.clone();
+        for claim in &lowered.claims {
+            let reach = self
+                .storage
+                .reach(namespace, claim)
+                .map_err(|e| e.of(format!("volume of claim {namespace}/{claim} of Pod {namespace}/{pod}")))?;
+            match reach {
+                Reach::Terms(terms) => shape.volumes.push(terms),
+                Reach::Anywhere => {}
+                Reach::Unknown => shape.unsupported.push(UnsupportedRule::UnboundVolume),
+            }
+        }
+        shape.volumes.sort();
+        shape.volumes.dedup();
+        shape.unsupported.sort();
+        shape.unsupported.dedup();
+        Ok(shape)
+    }
+}
+
+/// A lowered pod, kept in the index or made just now.
+enum Lowered {
+    /// Index of the lowered pod, and of its labels.
+    Indexed(u32, u32),
+    Own(Box<LoweredPod>, BTreeMap<String, String>),
+}
+
+pub(super) struct Builder {
+    pub(super) shapes: Interner<PodShape>,
+    pub(super) workloads: Interner<Workload>,
+    pub(super) pods: Vec<Pod>,
+    pub(super) groups: Groups,
+    /// Shape by lowered pod, and by namespace and labels where they matter.
+    known: HashMap<(u32, u32, u32), u32>,
+}
+
+impl Builder {
+    pub(super) fn new(groups: Groups) -> Self {
+        Self {
+            shapes: Interner::default(),
+            workloads: Interner::default(),
+            pods: Vec::new(),
+            groups,
+            known: HashMap::new(),
+        }
+    }
+}
+
+/// The workload for the cost report: a ReplicaSet's hash suffix names a revision,
+/// so its Deployment's name is shown.
+fn workload(namespace: &Arc<str>, kind: &str, name: &str) -> Workload {
+    let deployment = name.rsplit_once('-').filter(|(_, hash)| {
+        (5..=10).contains(&hash.len()) && hash.bytes().all(|b| b"bcdfghjklmnpqrstvwxz2456789".contains(&b))
+    });
+    let (kind, name) = match (kind, deployment) {
+        ("ReplicaSet", Some((name, _))) => ("Deployment", name),
+        ("", _) => ("Pod", ""),
+        other => (other.0, name),
+    };
+    Workload { namespace: namespace.clone(), kind: kind.into(), name: name.into() }
+}

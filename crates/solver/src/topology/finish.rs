@@ -1,0 +1,400 @@
+//! Pods without a place, one by one, under every rule: on a node with room, on a
+//! node made larger, or on a new one, whichever adds least to the bill.
+
+use std::collections::{BTreeMap, HashMap};
+
+use stowage_model::{Problem, ResourceName, Resources};
+
+use super::demand::Related;
+use super::settle::{Host, Settled};
+use super::state::{Refusal, State};
+use crate::filters::{Place, admitted_by_labels};
+use crate::launches::Launch;
+
+/// How many of the last nodes are looked at for growing.
+const GROWING: usize = 64;
+
+/// A planned node.
+struct Planned {
+    launch: usize,
+    load: Resources,
+    /// Its spot in the state.
+    spot: usize,
+    pods: u32,
+    closed: bool,
+}
+
+pub(crate) struct Finisher<'a> {
+    problem: &'a Problem,
+    launches: &'a [Launch],
+    related: &'a Related,
+    state: State<'a>,
+    stand_ins: &'a [usize],
+    groups: &'a [usize],
+    places: &'a [Place<'a>],
+    /// Launches of each group, cheapest first.
+    members: Vec<Vec<usize>>,
+    /// What is left of each existing node.
+    free: Vec<Resources>,
+    planned: Vec<Planned>,
+    /// What is left of each pool's limits.
+    limits: Vec<Option<Resources>>,
+    order: Vec<(u32, Host)>,
+    /// Per kind, the weight of the heaviest pool that would hold it.
+    heaviest: HashMap<usize, i32>,
+    /// Whether labels let a kind be in a group of launches, or on a node.
+    admitted: HashMap<(usize, Host), bool>,
+}
+
+impl<'a> Finisher<'a> {
+    pub(crate) fn new(
+        problem: &'a Problem,
+        launches: &'a [Launch],
+        related: &'a Related,
+        state: State<'a>,
+        (stand_ins, groups): (&'a [usize], &'a [usize]),
+        places: &'a [Place<'a>],
+    ) -> Self {
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); places.len()];
+        for (launch, group) in groups.iter().enumerate() {
+            members[*group].push(launch);
+        }
+        for list in &mut members {
+            list.sort_by_key(|launch| (launches[*launch].offering(problem).price, *launch));
+        }
+        Self {
+            problem,
+            launches,
+            related,
+            state,
+            stand_ins,
+            groups,
+            places,
+            members,
+            free: problem.nodes.iter().map(stowage_model::Node::free).collect(),
+            planned: Vec::new(),
+            limits: problem.pools.iter().map(|pool| problem.remaining_limits(pool)).collect(),
+            order: Vec::new(),
+            heaviest: HashMap::new(),
+            admitted: HashMap::new(),
+        }
+    }
+
+    /// Opens a planned node whose spot is in the state already.
+    pub(crate) fn open(&mut self, launch: usize) {
+        let spot = self.problem.nodes.len() + self.stand_ins.len() + self.planned.len();
+        self.planned.push(Planned { launch, load: Resources::new(), spot, pods: 0, closed: false });
+        self.pay(launch, 1);
+    }
+
+    /// Lets a pod in where the state does.
+    pub(crate) fn admit(&mut self, kind: usize, spot: usize) -> bool {
+        let admitted = self.state.admits(kind, spot);
+        if admitted {
+            self.put(kind, self.host(spot));
+        }
+        admitted
+    }
+
+    fn host(&self, spot: usize) -> Host {
+        if spot < self.problem.nodes.len() {
+            Host::Existing(spot)
+        } else {
+            Host::Planned(spot - self.problem.nodes.len() - self.stand_ins.len())
+        }
+    }
+
+    fn spot(&self, host: Host) -> usize {
+        match host {
+            Host::Existing(node) => node,
+            Host::Planned(node) => self.planned[node].spot,
+        }
+    }
+
+    fn put(&mut self, kind: usize, host: Host) {
+        let requests = &self.related.shapes[kind].requests;
+        match host {
+            Host::Existing(node) => self.free[node].subtract(requests),
+            Host::Planned(node) => {
+                self.planned[node].load.add(requests);
+                self.planned[node].pods += 1;
+            }
+        }
+        self.state.put(kind, self.spot(host));
+        self.order.push((self.related.kinds[kind].of, host));
+    }
+
+    /// Places `left`, and says how everything ended.
+    pub(crate) fn finish(mut self, left: BTreeMap<usize, u32>) -> Settled {
+        // Nodes that lost all their pods are not bought.
+        for node in 0..self.planned.len() {
+            if self.planned[node].pods == 0 {
+                self.planned[node].closed = true;
+                self.pay(self.planned[node].launch, -1);
+            }
+        }
+        let mut waiting: Vec<(usize, u32)> = left.into_iter().collect();
+        let asks = |kind: usize, name| self.related.shapes[kind].requests.get(name);
+        waiting.sort_by_key(|(kind, _)| {
+            let priority = self.related.shapes[*kind].priority;
+            let size = (asks(*kind, ResourceName::CPU), asks(*kind, ResourceName::MEMORY));
+            (std::cmp::Reverse((priority, size)), *kind)
+        });
+        loop {
+            let mut placed = false;
+            for (kind, count) in &mut waiting {
+                while *count > 0 && self.place(*kind) {
+                    *count -= 1;
+                    placed = true;
+                }
+            }
+            // Smaller nodes leave more of the limits.
+            let waits = waiting.iter().any(|(_, count)| *count > 0);
+            if !placed && !(self.shrink() && waits) {
+                break;
+            }
+        }
+        let mut settled = Settled::default();
+        for (kind, count) in waiting.into_iter().filter(|(_, count)| *count > 0) {
+            let last = self.levels(kind).last().copied().unwrap_or(kind);
+            settled.left.insert(kind, (count, self.refusal(last)));
+        }
+        let mut place = vec![None; self.planned.len()];
+        for (index, node) in self.planned.iter().enumerate().filter(|(_, node)| !node.closed) {
+            place[index] = Some(settled.nodes.len());
+            settled.nodes.push(node.launch);
+        }
+        settled.order = std::mem::take(&mut self.order)
+            .into_iter()
+            .filter_map(|(shape, host)| match host {
+                Host::Existing(node) => Some((shape, Host::Existing(node))),
+                Host::Planned(node) => place[node].map(|node| (shape, Host::Planned(node))),
+            })
+            .collect();
+        settled
+    }
+
+    fn levels(&self, kind: usize) -> Vec<usize> {
+        let levels = &self.related.levels[self.related.kinds[kind].of as usize];
+        levels.iter().copied().filter(|level| *level >= kind).collect()
+    }
+
+    /// Places one pod, dropping wishes as it must.
+    fn place(&mut self, kind: usize) -> bool {
+        self.levels(kind).into_iter().any(|level| self.place_as(level))
+    }
+
+    fn place_as(&mut self, kind: usize) -> bool {
+        let host = match self.room(kind) {
+            Some(host) => host,
+            None => {
+                let grown = self.growth(kind);
+                let fresh = self.fresh(kind);
+                match (grown, fresh) {
+                    (Some((more, node, launch)), fresh) if fresh.is_none_or(|(price, _)| more < price) => {
+                        self.pay(self.planned[node].launch, -1);
+                        self.pay(launch, 1);
+                        self.planned[node].launch = launch;
+                        Host::Planned(node)
+                    }
+                    (_, Some((_, launch))) => {
+                        let spot = self.state.add_spot(&self.places[self.groups[launch]], false);
+                        self.planned.push(Planned { launch, load: Resources::new(), spot, pods: 0, closed: false });
+                        self.pay(launch, 1);
+                        Host::Planned(self.planned.len() - 1)
+                    }
+                    _ => return false,
+                }
+            }
+        };
+        self.put(kind, host);
+        true
+    }
+
+    fn labels_admit(&mut self, kind: usize, host: Host) -> bool {
+        let key = match host {
+            Host::Existing(node) => Host::Existing(node),
+            Host::Planned(node) => Host::Planned(self.groups[self.planned[node].launch]),
+        };
+        let (related, problem, places) = (self.related, self.problem, self.places);
+        *self.admitted.entry((kind, key)).or_insert_with(|| match key {
+            Host::Existing(node) => {
+                let node = &problem.nodes[node];
+                node.schedulable && admitted_by_labels(&related.shapes[kind], &Place::Node(node, &node.allocatable))
+            }
+            Host::Planned(group) => admitted_by_labels(&related.shapes[kind], &places[group]),
+        })
+    }
+
+    /// Whether a planned node is from a pool as heavy as the pod may have. Pods
+    /// that look for company go where it is.
+    fn heavy_enough(&mut self, kind: usize, node: usize) -> bool {
+        if self.problem.pools.windows(2).all(|pair| pair[0].weight == pair[1].weight) {
+            return true;
+        }
+        let shape = &self.related.shapes[kind];
+        let (launches, problem, places, members) = (self.launches, self.problem, self.places, &self.members);
+        let heaviest = *self.heaviest.entry(kind).or_insert_with(|| {
+            let holding = members.iter().zip(places).filter(|(members, place)| {
+                admitted_by_labels(shape, place) && members.iter().any(|l| shape.requests.fits(&launches[*l].free))
+            });
+            let weight = |members: &[usize]| members.first().map(|l| launches[*l].pool(problem).weight);
+            holding.filter_map(|(members, _)| weight(members)).max().unwrap_or(i32::MIN)
+        });
+        !shape.topology.affinity.is_empty() || launches[self.planned[node].launch].pool(problem).weight >= heaviest
+    }
+
+    /// A node with room, existing ones first.
+    fn room(&mut self, kind: usize) -> Option<Host> {
+        let existing = (0..self.free.len()).map(Host::Existing);
+        let hosts: Vec<Host> = existing.chain((0..self.planned.len()).map(Host::Planned)).collect();
+        let requests = &self.related.shapes[kind].requests;
+        hosts.into_iter().find(|host| {
+            let fits = match host {
+                Host::Existing(node) => requests.fits(&self.free[*node]),
+                Host::Planned(node) => {
+                    let node = &self.planned[*node];
+                    !node.closed && fits_beside(requests, &node.load, &self.launches[node.launch].free)
+                }
+            };
+            fits
+                && self.labels_admit(kind, *host)
+                && self.state.admits(kind, self.spot(*host))
+                && !matches!(host, Host::Planned(node) if !self.heavy_enough(kind, *node))
+        })
+    }
+
+    /// The planned node that can be made large enough for least, and its launch.
+    fn growth(&mut self, kind: usize) -> Option<(i64, usize, usize)> {
+        let shape = &self.related.shapes[kind];
+        // Pods that want company look at every node.
+        let most = if shape.topology.affinity.is_empty() { GROWING } else { usize::MAX };
+        let mut best: Option<(i64, usize, usize)> = None;
+        for node in (0..self.planned.len()).rev().take(most) {
+            if self.planned[node].closed
+                || !self.labels_admit(kind, Host::Planned(node)) || !self.state.admits(kind, self.planned[node].spot) {
+                continue;
+            }
+            if !self.heavy_enough(kind, node) {
+                continue;
+            }
+            let planned = &self.planned[node];
+            let price = |launch: usize| self.launches[launch].offering(self.problem).price.nanos();
+            let holds = |launch: &&usize| {
+                fits_beside(&shape.requests, &planned.load, &self.launches[**launch].free)
+                    && self.affordable(**launch, Some(planned.launch))
+            };
+            if let Some(launch) = self.members[self.groups[planned.launch]].iter().find(holds) {
+                let more = price(*launch) - price(planned.launch);
+                if best.is_none_or(|(least, _, _)| more < least) {
+                    best = Some((more, node, *launch));
+                }
+            }
+        }
+        best
+    }
+
+    /// The cheapest new node from the heaviest pools that have one.
+    fn fresh(&mut self, kind: usize) -> Option<(i64, usize)> {
+        let mut best: Option<(std::cmp::Reverse<i32>, i64, usize)> = None;
+        for group in 0..self.places.len() {
+            let weight = match &self.places[group] {
+                Place::Launch(labels, _) => std::cmp::Reverse(labels.pool.weight),
+                Place::Node(..) => continue,
+            };
+            let admitted = admitted_by_labels(&self.related.shapes[kind], &self.places[group]);
+            if best.is_some_and(|(known, _, _)| known < weight)
+                || !admitted
+                || !self.state.admits(kind, self.stand_ins[group])
+            {
+                continue;
+            }
+            let requests = &self.related.shapes[kind].requests;
+            let holds = |launch: &&usize| {
+                requests.fits(&self.launches[**launch].free)
+                    && self.affordable(**launch, None)
+                    && self.ports_free(kind, **launch)
+            };
+            if let Some(launch) = self.members[group].iter().find(holds) {
+                let price = self.launches[*launch].offering(self.problem).price.nanos();
+                if best.is_none_or(|known| (weight, price, *launch) < known) {
+                    best = Some((weight, price, *launch));
+                }
+            }
+        }
+        best.map(|(_, price, launch)| (price, launch))
+    }
+
+    /// Whether no DaemonSet holds the pod's ports there.
+    fn ports_free(&self, kind: usize, launch: usize) -> bool {
+        let ports = &self.related.shapes[kind].ports;
+        let labels = self.launches[launch].labels(self.problem);
+        ports.is_empty()
+            || !self.problem.daemons.iter().any(|daemon| {
+                daemon.shape.ports.iter().any(|held| ports.iter().any(|port| port.conflicts(held)))
+                    && daemon.runs_on(|key| labels.get(key), &labels.pool.taints)
+            })
+    }
+
+    /// Whether limits allow a launch, in the place of `instead`.
+    fn affordable(&self, launch: usize, instead: Option<usize>) -> bool {
+        let pool = self.launches[launch].pool;
+        let Some(rest) = &self.limits[pool] else { return true };
+        let mut rest = rest.clone();
+        if let Some(instead) = instead {
+            rest.add(&self.counted(instead));
+        }
+        let named = self.problem.pools[pool].limits.iter().flat_map(|limits| limits.iter());
+        let counted = self.counted(launch);
+        named.into_iter().all(|(name, _)| counted.get(name.as_str()) <= rest.get(name.as_str()))
+    }
+
+    fn counted(&self, launch: usize) -> Resources {
+        self.launches[launch].instance_type(self.problem).capacity.clone().with(ResourceName::NODES, 1)
+    }
+
+    fn pay(&mut self, launch: usize, times: i64) {
+        let counted = self.counted(launch).times(times);
+        if let Some(rest) = &mut self.limits[self.launches[launch].pool] {
+            rest.subtract(&counted);
+        }
+    }
+
+    /// Buys every node as cheap as what came to be on it allows.
+    fn shrink(&mut self) -> bool {
+        let mut changed = false;
+        for node in 0..self.planned.len() {
+            let planned = &self.planned[node];
+            if planned.closed {
+                continue;
+            }
+            let smaller = self.members[self.groups[planned.launch]].iter().find(|launch| {
+                planned.load.fits(&self.launches[**launch].free) && self.affordable(**launch, Some(planned.launch))
+            });
+            if let Some(launch) = smaller.copied().filter(|launch| *launch != planned.launch) {
+                self.pay(self.planned[node].launch, -1);
+                self.pay(launch, 1);
+                self.planned[node].launch = launch;
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Which rule keeps a pod from every new node that it could be on otherwise.
+    fn refusal(&self, kind: usize) -> Option<Refusal> {
+        let open = (0..self.places.len()).filter(|group| {
+            admitted_by_labels(&self.related.shapes[kind], &self.places[*group])
+                && self.members[*group]
+                    .iter()
+                    .any(|launch| self.related.shapes[kind].requests.fits(&self.launches[*launch].free))
+        });
+        let refusals: Vec<Option<Refusal>> =
+            open.map(|group| self.state.refusal(kind, self.stand_ins[group])).collect();
+        refusals.iter().copied().min().flatten()
+    }
+}
+
+fn fits_beside(requests: &Resources, load: &Resources, free: &Resources) -> bool {
+    requests.iter().all(|(name, asked)| asked <= 0 || asked + load.get(name.as_str()) <= free.get(name.as_str()))
+}

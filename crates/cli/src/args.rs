@@ -71,9 +71,20 @@ pub(crate) struct InputArgs {
     /// embedded catalogue, none with a file)
     #[arg(long, value_name = "eks|none|FILE")]
     pub(crate) daemonsets: Option<String>,
+    /// What becomes of preferences: respect meets them wherever a pod still finds a place
+    #[arg(long, value_enum, default_value_t = PreferenceChoice::Respect)]
+    pub(crate) preference_policy: PreferenceChoice,
     /// Plan the rest when some objects are malformed
     #[arg(long)]
     pub(crate) keep_going: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PreferenceChoice {
+    /// Met wherever the pod still finds a place
+    Respect,
+    /// Not looked at
+    Ignore,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stowage_cloud::sizing::Sizing;
 use stowage_k8s::cluster::{Notes, Replan, Settings};
-use stowage_model::{CapacityType, Code, Daemon, NodePool, Operator, Problem, Requirement, labels};
+use stowage_model::{CapacityType, Code, Daemon, NodePool, Operator, Preferences, Problem, Requirement, labels};
 
-use crate::args::{InputArgs, MachineArgs, ReplanChoice};
+use crate::args::{InputArgs, MachineArgs, PreferenceChoice, ReplanChoice};
 use crate::catalog::{Catalog, sizing};
 use crate::error::Failure;
 use crate::input::{self, Input};
@@ -51,6 +51,10 @@ pub(crate) fn pose(args: &InputArgs, machines: &MachineArgs, min_alternatives: u
     })?;
     let mut problem = assembled.problem;
     problem.min_alternatives = min_alternatives;
+    problem.preferences = match args.preference_policy {
+        PreferenceChoice::Respect => Preferences::Respect,
+        PreferenceChoice::Ignore => Preferences::Ignore,
+    };
     question.noted(&assembled.notes);
     Ok(Question {
         problem,

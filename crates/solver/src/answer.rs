@@ -99,13 +99,14 @@ impl Answer {
         // Where a rule narrowed the search that the bound cannot carry, the bound
         // is proven without that rule.
         if self.widened.is_none() && problem.min_alternatives == 0 && demand.related.is_none() {
-            return self.first.proofs(problem, placed, &relaxed);
+            return self.first.proofs(demand, placed, &relaxed);
         }
-        let weights = if self.widened.is_some() || demand.related.is_some() { Weights::Widened } else { Weights::Strict };
+        let weights =
+            if self.widened.is_some() || demand.related.is_some() { Weights::Widened } else { Weights::Strict };
         let scope = Scope { weights, purpose: Purpose::Bound, limits: false };
-        let unrelated = Demand::unrelated(problem);
-        let whole = reduce(problem, launches, &unrelated, &problem.counts(), scope);
-        Round::bound_only(whole).proofs(problem, placed, &relaxed)
+        let unrelated = Demand::merged(problem);
+        let whole = reduce(problem, launches, &unrelated, &unrelated.counts(), scope);
+        Round::bound_only(whole).proofs(&unrelated, placed, &relaxed)
     }
 }
 
@@ -201,10 +202,13 @@ impl Round {
     }
 
     /// Proofs of a bound, the strongest first, and whether the answer is proven.
-    fn proofs(&self, problem: &Problem, placed: &[u32], relaxed: &[String]) -> (Vec<(Certificate, Price)>, bool) {
+    /// `demand` has one kind per shape of the problem; `placed` is by shape.
+    fn proofs(&self, demand: &Demand, placed: &[u32], relaxed: &[String]) -> (Vec<(Certificate, Price)>, bool) {
+        let of_part: Vec<u32> =
+            demand.parts.iter().map(|part| part.kinds.iter().map(|(shape, _)| placed[*shape]).sum()).collect();
         let mut kernel = Knapsack::default();
         let gather = |columns: bool| {
-            let mut values = Values { of_shape: vec![0.0; problem.shapes.len()], prices: Vec::new() };
+            let mut values = Values { of_shape: vec![0.0; demand.parts.len()], prices: Vec::new() };
             for (shapes, found) in &self.parts {
                 let (of_class, prices) = found.columns.as_ref().filter(|_| columns).unwrap_or(&found.fluid);
                 for (shape, value) in shapes.iter().zip(of_class) {
@@ -215,7 +219,15 @@ impl Round {
             values
         };
         let mut certify = |columns: bool, kind: CertificateKind| {
-            certificate::certify(problem, &self.packing, &mut kernel, gather(columns), placed, kind, relaxed)
+            let (mut certificate, bound) =
+                certificate::certify(&self.packing, &mut kernel, gather(columns), &of_part, kind, relaxed);
+            // Pods of one part are worth the same, whatever their shape.
+            let mut values = vec![0; placed.len()];
+            for (part, value) in demand.parts.iter().zip(&certificate.values) {
+                part.kinds.iter().for_each(|(shape, _)| values[*shape] = *value);
+            }
+            certificate.values = values;
+            (certificate, bound)
         };
         let mut proofs = Vec::new();
         if self.parts.iter().any(|(_, found)| found.columns.is_some()) {

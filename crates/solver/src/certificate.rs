@@ -1,7 +1,7 @@
 //! From float values to a certificate in integers.
 
 use stowage_model::certificate::UNITS_PER_NANO;
-use stowage_model::{Certificate, CertificateKind, Price, Problem, ResourcePrices, Unit};
+use stowage_model::{Certificate, CertificateKind, Price, ResourcePrices, Unit};
 
 use crate::knapsack::relaxation::{Data, lagrangian};
 use crate::knapsack::search::{Goal, Knapsack};
@@ -10,7 +10,7 @@ use crate::packing::{Packing, most};
 /// Values in floats, from one island or from all of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Values {
-    /// Per shape of the problem, nano-dollars.
+    /// Per part of the demand, nano-dollars.
     pub(crate) of_shape: Vec<f64>,
     /// Resource prices that prove them, by the packing's dimensions.
     pub(crate) prices: Vec<Vec<f64>>,
@@ -22,9 +22,9 @@ const MARGINS: [f64; 3] = [1e-7, 1e-5, 1e-3];
 /// Most resource prices that serve existing nodes.
 const MOST_FOR_BINS: usize = 256;
 
-/// Makes the certificate and the bound it proves for `placed` pods per shape.
+/// Makes the certificate and the bound it proves for `placed` pods, by the parts
+/// of the demand that classes name.
 pub(crate) fn certify(
-    problem: &Problem,
     packing: &Packing,
     kernel: &mut Knapsack,
     mut values: Values,
@@ -35,7 +35,7 @@ pub(crate) fn certify(
     add_prices_for_bins(packing, kernel, &mut values, placed);
     let mut last = None;
     for margin in MARGINS {
-        let certificate = quantised(problem, packing, &values, 1.0 - margin, kind, relaxed);
+        let certificate = quantised(packing, &values, 1.0 - margin, kind, relaxed);
         // Offers that need a search are the checker's to judge.
         if kind == CertificateKind::Columns || holds(packing, &certificate, placed) {
             let bound = bound(packing, &certificate, placed);
@@ -43,23 +43,15 @@ pub(crate) fn certify(
         }
         last = Some(certificate);
     }
-    let mut certificate = last.unwrap_or_else(|| quantised(problem, packing, &values, 0.0, kind, relaxed));
+    let mut certificate = last.unwrap_or_else(|| quantised(packing, &values, 0.0, kind, relaxed));
     certificate.values.iter_mut().for_each(|v| *v = 0);
     (certificate, Price::ZERO)
 }
 
-fn quantised(
-    problem: &Problem,
-    packing: &Packing,
-    values: &Values,
-    scale: f64,
-    kind: CertificateKind,
-    relaxed: &[String],
-) -> Certificate {
+fn quantised(packing: &Packing, values: &Values, scale: f64, kind: CertificateKind, relaxed: &[String]) -> Certificate {
     let unit = UNITS_PER_NANO as f64 * scale;
     let round = |value: f64| -> Unit { (value.max(0.0) * unit).floor() as Unit };
-    let mut of_shape: Vec<Unit> = values.of_shape.iter().map(|v| round(*v)).collect();
-    of_shape.resize(problem.shapes.len(), 0);
+    let of_shape: Vec<Unit> = values.of_shape.iter().map(|v| round(*v)).collect();
     let prices = values
         .prices
         .iter()

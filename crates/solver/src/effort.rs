@@ -74,8 +74,8 @@ impl Effort {
         // With thousands of classes each knapsack is long, and pods are so varied
         // that a single greedy which follows the demand is enough.
         let biases: &[f64] = match classes {
-            0..=400 => &[0.0, 0.05, 0.15, 0.4, 1.0],
-            401..=2_000 => &[0.0, 0.15],
+            0..=120 => &[0.0, 0.05, 0.15, 0.4, 1.0],
+            121..=2_000 => &[0.15],
             _ => &[],
         };
         let many = classes > 2_000;

@@ -145,8 +145,10 @@ impl Stages<'_> {
             best.report("generated", bound);
             self.rounded(&rest, &mut generated, &filled, best);
             best.report("rounded", bound);
-            self.greedy_starts(&rest, &generated.values, &generated.survey.ratio, &filled, best);
-            best.report("columns", bound);
+            if self.budget.biases.len() > 1 {
+                self.greedy_starts(&rest, &generated.values, &generated.survey.ratio, &filled, best);
+                best.report("columns", bound);
+            }
         }
         if self.done(best, bound) {
             found.exact = self.prove(&values, &filled, best);

@@ -5,7 +5,8 @@
 //! state    the scheduler's view, one pod at a time: the only judge here
 //! assign   who goes to which zone (or other wide domain), in an order that holds
 //! slots    what one node takes of a group or a port, as a resource
-//! settle   packed counts to named kinds of pods, replayed through the state
+//! seating  packed counts to kinds of pods
+//! settle   each of them replayed through the state
 //! finish   whoever has no place yet, one by one, under every rule
 //! ```
 //!
@@ -15,7 +16,9 @@
 pub(crate) mod assign;
 pub(crate) mod demand;
 pub(crate) mod finish;
+pub(crate) mod limits;
 pub(crate) mod relax;
+pub(crate) mod seating;
 pub(crate) mod settle;
 pub(crate) mod slots;
 pub(crate) mod state;

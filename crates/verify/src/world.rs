@@ -31,8 +31,11 @@ pub(crate) struct World<'a> {
     /// Per group: pods that it counts, and pods that keep it away, by value.
     matching: Vec<BTreeMap<String, u32>>,
     away: Vec<BTreeMap<String, u32>>,
-    /// By shape and place in its list of constraints.
-    watches: BTreeMap<(u32, usize), Watch>,
+    watches: Vec<Watch>,
+    /// The watch of each constraint, by shape and place in its list.
+    watch_of: BTreeMap<(u32, usize), usize>,
+    /// The watches of each group.
+    of_group: Vec<Vec<usize>>,
     /// Launches whose values count as domains though no node has them.
     possible: Vec<Site<'a>>,
 }
@@ -45,7 +48,9 @@ impl<'a> World<'a> {
             sites: Vec::new(),
             matching: none(),
             away: none(),
-            watches: BTreeMap::new(),
+            watches: Vec::new(),
+            watch_of: BTreeMap::new(),
+            of_group: Vec::new(),
             possible: Vec::new(),
         };
         for node in &problem.nodes {
@@ -107,15 +112,26 @@ impl<'a> World<'a> {
     pub(crate) fn open(&mut self) {
         let none = || vec![BTreeMap::new(); self.problem.groups.len()];
         (self.matching, self.away) = (none(), none());
+        self.of_group = vec![Vec::new(); self.problem.groups.len()];
+        // Constraints that count the same pods on the same nodes share a watch.
+        let mut alike: BTreeMap<_, usize> = BTreeMap::new();
         for shape in 0..self.problem.shapes.len() as u32 {
             let data = &self.problem.shapes[shape as usize];
             for (at, spread) in data.topology.spread.iter().enumerate() {
+                let filter = spread.honor_affinity.then_some((&data.selector, &data.affinity));
+                let tolerated = spread.honor_taints.then_some(&data.tolerations);
+                let known = *alike.entry((spread.group, filter, tolerated)).or_insert(self.watches.len());
+                self.watch_of.insert((shape, at), known);
+                if known < self.watches.len() {
+                    continue;
+                }
                 let sites: Vec<bool> = self.sites.iter().map(|site| counts(data, spread, site)).collect();
                 let group = spread.group as usize;
                 let here = self.sites.iter().zip(&sites).filter(|(_, counted)| **counted).map(|(site, _)| site);
                 let possible = self.possible.iter().filter(|site| counts(data, spread, site));
                 let by_value = here.chain(possible).filter_map(|site| Some((site.values[group].clone()?, 0))).collect();
-                self.watches.insert((shape, at), Watch { by_value, sites });
+                self.of_group[group].push(self.watches.len());
+                self.watches.push(Watch { by_value, sites });
             }
         }
         for (index, node) in self.problem.nodes.iter().enumerate() {
@@ -133,9 +149,9 @@ impl<'a> World<'a> {
     fn count(&mut self, group: u32, site: usize, count: u32) {
         let Some(value) = self.sites[site].values[group as usize].clone() else { return };
         *self.matching[group as usize].entry(value.clone()).or_default() += count;
-        for ((shape, at), watch) in &mut self.watches {
-            let spread = &self.problem.shapes[*shape as usize].topology.spread[*at];
-            if spread.group == group && watch.sites[site] {
+        for watch in &self.of_group[group as usize] {
+            let watch = &mut self.watches[*watch];
+            if watch.sites[site] {
                 *watch.by_value.entry(value.clone()).or_default() += count;
             }
         }
@@ -203,7 +219,7 @@ impl<'a> World<'a> {
         let Some(value) = &site.values[spread.group as usize] else {
             return Err(format!("the node has no {}", self.problem.groups[spread.group as usize].key));
         };
-        let Some(watch) = self.watches.get(&(shape, at)) else { return Ok(()) };
+        let Some(watch) = self.watch_of.get(&(shape, at)).map(|watch| &self.watches[*watch]) else { return Ok(()) };
         let after = watch.by_value.get(value).copied().unwrap_or(0) + u32::from(data.topology.in_group(spread.group));
         let domains: BTreeSet<&String> = watch.by_value.keys().collect();
         let enough = domains.len() as u32 >= spread.min_domains;

@@ -11,6 +11,7 @@ fn a_pod_that_fits_nowhere_is_followed_through_the_rules() {
         pod ml/finetune-0 asks for 16 cpu, 96Gi memory, 4 nvidia.com/gpu
 
         pool data (weight 0): 326 types
+            326 left after resource claims
               0 left after taints
               0 left after nodeSelector
               0 left after required node affinity
@@ -19,6 +20,7 @@ fn a_pod_that_fits_nowhere_is_followed_through_the_rules() {
           no: NP-TAINT: does not tolerate dedicated=data:NoSchedule; tolerate it, or use a pool without it
 
         pool general (weight 0): 518 types
+            518 left after resource claims
             518 left after taints
             518 left after nodeSelector
             518 left after required node affinity
@@ -27,6 +29,7 @@ fn a_pod_that_fits_nowhere_is_followed_through_the_rules() {
           no: NP-RESOURCE: asks 4 nvidia.com/gpu; the largest allowed type has 0; widen requirement karpenter.k8s.aws/instance-gpu-count of pool general
 
         pool gpu (weight 0): 33 types
+             33 left after resource claims
              33 left after taints
              33 left after nodeSelector
              33 left after required node affinity

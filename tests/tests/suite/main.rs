@@ -8,4 +8,5 @@ mod explain;
 mod generated;
 mod harness;
 mod plan;
+mod relations;
 mod tidy;

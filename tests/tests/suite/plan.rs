@@ -165,14 +165,13 @@ fn existing_nodes_are_used_first() {
 
 #[test]
 fn what_is_not_planned_for_is_said() {
-    let spread =
-        r#","topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"z","whenUnsatisfiable":"DoNotSchedule"}]"#;
     let gated = r#","schedulingGates":[{"name":"g"}]"#;
-    let json = plan(&[pod("a", "1", "1Gi", spread), pod("b", "1", "1Gi", gated)], &[]).json();
+    let claims = r#","resourceClaims":[{"name":"gpu","resourceClaimName":"g"}]"#;
+    let json = plan(&[pod("a", "1", "1Gi", claims), pod("b", "1", "1Gi", gated)], &[]).json();
     let warnings = json["warnings"].to_string();
-    assert!(warnings.contains("1 pods carry topologySpreadConstraints"), "{warnings}");
     assert!(warnings.contains("d/b: has scheduling gates"), "{warnings}");
     assert_eq!(json["summary"]["pods"], 1);
+    assert!(codes(&json).iter().all(|code| code == "NP-DRA"), "{:?}", codes(&json));
 }
 
 #[test]

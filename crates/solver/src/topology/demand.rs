@@ -1,6 +1,6 @@
 //! What is to be packed: parts of pods that packing cannot tell apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stowage_model::{PodShape, Problem, Topology};
 
@@ -64,11 +64,30 @@ impl Demand {
             .enumerate()
             .map(|(index, (shape, count))| {
                 let mut shape = shape.clone();
-                slots.take(problem, &mut shape);
+                slots.take(problem, &mut shape, &BTreeSet::new());
                 Part { shape, kinds: vec![(index, count)] }
             })
             .collect();
         Self { parts, slots, related: None }
+    }
+
+    /// The same, with shapes that packing cannot tell apart in one part.
+    pub(crate) fn merged(problem: &Problem) -> Self {
+        let mut merged = Self::default();
+        let mut known: BTreeMap<PodShape, usize> = BTreeMap::new();
+        let unrelated = Self::unrelated(problem);
+        for Part { mut shape, kinds } in unrelated.parts {
+            shape.topology = Topology::default();
+            shape.ports.clear();
+            shape.preferred.clear();
+            shape.priority = 0;
+            let part = *known.entry(shape).or_insert_with_key(|shape| {
+                merged.parts.push(Part { shape: shape.clone(), kinds: Vec::new() });
+                merged.parts.len() - 1
+            });
+            merged.parts[part].kinds.extend(kinds);
+        }
+        Self { slots: unrelated.slots, ..merged }
     }
 
     /// What is to be packed for `problem`.
@@ -86,7 +105,7 @@ impl Demand {
             return Self::unrelated(problem);
         }
         let (mut related, assigned) = assign::assign(problem, launches, advised);
-        let mut builder = Builder::default();
+        let mut builder = Builder { small: small(problem), ..Builder::default() };
         let counts = problem.counts();
         let mut parts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         let mut assigned_of: BTreeMap<usize, u32> = BTreeMap::new();
@@ -116,7 +135,10 @@ impl Demand {
                 builder.add(problem, related.shapes[*kind].clone(), *kind, left);
             }
         }
-        Self { parts: builder.parts, slots: builder.slots, related: Some(related) }
+        let mut slots = builder.slots;
+        let count = |part: &Part| part.kinds.iter().map(|(_, count)| count).sum();
+        slots.thin_out(builder.parts.iter().map(|part| (&part.shape, count(part))));
+        Self { parts: builder.parts, slots, related: Some(related) }
     }
 
     /// How many pods each part has.
@@ -125,17 +147,36 @@ impl Demand {
     }
 }
 
+/// Where many groups are spread over nodes, those with few pods.
+fn small(problem: &Problem) -> BTreeSet<u32> {
+    const MANY: usize = 4;
+    const SHARE: u32 = 20;
+    let mut owners: BTreeMap<u32, u32> = BTreeMap::new();
+    let counts = problem.counts();
+    for (shape, count) in problem.shapes.iter().zip(&counts) {
+        let own = shape.topology.spread.iter().map(|spread| spread.group);
+        let own = own.chain(shape.topology.anti_affinity.iter().map(|term| term.group));
+        let groups: BTreeSet<u32> = own.filter(|group| shape.topology.in_group(*group)).collect();
+        groups.into_iter().for_each(|group| *owners.entry(group).or_default() += count);
+    }
+    let few = counts.iter().sum::<u32>() / SHARE;
+    let small: BTreeSet<u32> = owners.into_iter().filter(|(_, count)| *count < few).map(|(group, _)| group).collect();
+    if small.len() > MANY { small } else { BTreeSet::new() }
+}
+
 /// Puts kinds that packing cannot tell apart into one part.
 #[derive(Default)]
 struct Builder {
     parts: Vec<Part>,
     slots: Slots,
     known: BTreeMap<PodShape, usize>,
+    small: BTreeSet<u32>,
 }
 
 impl Builder {
     fn add(&mut self, problem: &Problem, mut shape: PodShape, kind: usize, count: u32) -> usize {
-        self.slots.take(problem, &mut shape);
+        self.slots.mark(problem, &mut shape, &self.small);
+        self.slots.take(problem, &mut shape, &self.small);
         shape.topology = Topology::default();
         shape.ports.clear();
         let next = self.parts.len();

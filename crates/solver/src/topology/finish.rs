@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use stowage_model::{Problem, ResourceName, Resources};
 
 use super::demand::Related;
+use super::limits::Limits;
 use super::settle::{Host, Settled};
 use super::state::{Refusal, State};
 use crate::filters::{Place, admitted_by_labels};
@@ -38,7 +39,7 @@ pub(crate) struct Finisher<'a> {
     free: Vec<Resources>,
     planned: Vec<Planned>,
     /// What is left of each pool's limits.
-    limits: Vec<Option<Resources>>,
+    limits: Limits<'a>,
     order: Vec<(u32, Host)>,
     /// Per kind, the weight of the heaviest pool that would hold it.
     heaviest: HashMap<usize, i32>,
@@ -73,7 +74,7 @@ impl<'a> Finisher<'a> {
             members,
             free: problem.nodes.iter().map(stowage_model::Node::free).collect(),
             planned: Vec::new(),
-            limits: problem.pools.iter().map(|pool| problem.remaining_limits(pool)).collect(),
+            limits: Limits::new(problem, launches),
             order: Vec::new(),
             heaviest: HashMap::new(),
             admitted: HashMap::new(),
@@ -84,14 +85,24 @@ impl<'a> Finisher<'a> {
     pub(crate) fn open(&mut self, launch: usize) {
         let spot = self.problem.nodes.len() + self.stand_ins.len() + self.planned.len();
         self.planned.push(Planned { launch, load: Resources::new(), spot, pods: 0, closed: false });
-        self.pay(launch, 1);
+        self.limits.pay(launch, 1);
     }
 
-    /// Lets a pod in where the state does.
+    /// Keeps room for a pod that has its seat at a spot.
+    pub(crate) fn reserve(&mut self, kind: usize, spot: usize) {
+        self.occupy(kind, self.host(spot), 1);
+    }
+
+    /// Gives up the room that was kept.
+    pub(crate) fn release(&mut self, kind: usize, spot: usize) {
+        self.occupy(kind, self.host(spot), -1);
+    }
+
+    /// Lets a pod into its seat where the state does.
     pub(crate) fn admit(&mut self, kind: usize, spot: usize) -> bool {
         let admitted = self.state.admits(kind, spot);
         if admitted {
-            self.put(kind, self.host(spot));
+            self.enter(kind, self.host(spot));
         }
         admitted
     }
@@ -111,14 +122,17 @@ impl<'a> Finisher<'a> {
         }
     }
 
-    fn put(&mut self, kind: usize, host: Host) {
-        let requests = &self.related.shapes[kind].requests;
+    fn occupy(&mut self, kind: usize, host: Host, times: i64) {
+        let requests = self.related.shapes[kind].requests.times(times);
         match host {
-            Host::Existing(node) => self.free[node].subtract(requests),
-            Host::Planned(node) => {
-                self.planned[node].load.add(requests);
-                self.planned[node].pods += 1;
-            }
+            Host::Existing(node) => self.free[node].subtract(&requests),
+            Host::Planned(node) => self.planned[node].load.add(&requests),
+        }
+    }
+
+    fn enter(&mut self, kind: usize, host: Host) {
+        if let Host::Planned(node) = host {
+            self.planned[node].pods += 1;
         }
         self.state.put(kind, self.spot(host));
         self.order.push((self.related.kinds[kind].of, host));
@@ -130,7 +144,7 @@ impl<'a> Finisher<'a> {
         for node in 0..self.planned.len() {
             if self.planned[node].pods == 0 {
                 self.planned[node].closed = true;
-                self.pay(self.planned[node].launch, -1);
+                self.limits.pay(self.planned[node].launch, -1);
             }
         }
         let mut waiting: Vec<(usize, u32)> = left.into_iter().collect();
@@ -180,7 +194,7 @@ impl<'a> Finisher<'a> {
     }
 
     /// Places one pod, dropping wishes as it must.
-    fn place(&mut self, kind: usize) -> bool {
+    pub(crate) fn place(&mut self, kind: usize) -> bool {
         self.levels(kind).into_iter().any(|level| self.place_as(level))
     }
 
@@ -192,22 +206,23 @@ impl<'a> Finisher<'a> {
                 let fresh = self.fresh(kind);
                 match (grown, fresh) {
                     (Some((more, node, launch)), fresh) if fresh.is_none_or(|(price, _)| more < price) => {
-                        self.pay(self.planned[node].launch, -1);
-                        self.pay(launch, 1);
+                        self.limits.pay(self.planned[node].launch, -1);
+                        self.limits.pay(launch, 1);
                         self.planned[node].launch = launch;
                         Host::Planned(node)
                     }
                     (_, Some((_, launch))) => {
                         let spot = self.state.add_spot(&self.places[self.groups[launch]], false);
                         self.planned.push(Planned { launch, load: Resources::new(), spot, pods: 0, closed: false });
-                        self.pay(launch, 1);
+                        self.limits.pay(launch, 1);
                         Host::Planned(self.planned.len() - 1)
                     }
                     _ => return false,
                 }
             }
         };
-        self.put(kind, host);
+        self.occupy(kind, host, 1);
+        self.enter(kind, host);
         true
     }
 
@@ -257,8 +272,7 @@ impl<'a> Finisher<'a> {
                     !node.closed && fits_beside(requests, &node.load, &self.launches[node.launch].free)
                 }
             };
-            fits
-                && self.labels_admit(kind, *host)
+            fits && self.labels_admit(kind, *host)
                 && self.state.admits(kind, self.spot(*host))
                 && !matches!(host, Host::Planned(node) if !self.heavy_enough(kind, *node))
         })
@@ -272,7 +286,9 @@ impl<'a> Finisher<'a> {
         let mut best: Option<(i64, usize, usize)> = None;
         for node in (0..self.planned.len()).rev().take(most) {
             if self.planned[node].closed
-                || !self.labels_admit(kind, Host::Planned(node)) || !self.state.admits(kind, self.planned[node].spot) {
+                || !self.labels_admit(kind, Host::Planned(node))
+                || !self.state.admits(kind, self.planned[node].spot)
+            {
                 continue;
             }
             if !self.heavy_enough(kind, node) {
@@ -282,7 +298,7 @@ impl<'a> Finisher<'a> {
             let price = |launch: usize| self.launches[launch].offering(self.problem).price.nanos();
             let holds = |launch: &&usize| {
                 fits_beside(&shape.requests, &planned.load, &self.launches[**launch].free)
-                    && self.affordable(**launch, Some(planned.launch))
+                    && self.limits.allow(**launch, Some(planned.launch))
             };
             if let Some(launch) = self.members[self.groups[planned.launch]].iter().find(holds) {
                 let more = price(*launch) - price(planned.launch);
@@ -312,7 +328,7 @@ impl<'a> Finisher<'a> {
             let requests = &self.related.shapes[kind].requests;
             let holds = |launch: &&usize| {
                 requests.fits(&self.launches[**launch].free)
-                    && self.affordable(**launch, None)
+                    && self.limits.allow(**launch, None)
                     && self.ports_free(kind, **launch)
             };
             if let Some(launch) = self.members[group].iter().find(holds) {
@@ -336,30 +352,6 @@ impl<'a> Finisher<'a> {
             })
     }
 
-    /// Whether limits allow a launch, in the place of `instead`.
-    fn affordable(&self, launch: usize, instead: Option<usize>) -> bool {
-        let pool = self.launches[launch].pool;
-        let Some(rest) = &self.limits[pool] else { return true };
-        let mut rest = rest.clone();
-        if let Some(instead) = instead {
-            rest.add(&self.counted(instead));
-        }
-        let named = self.problem.pools[pool].limits.iter().flat_map(|limits| limits.iter());
-        let counted = self.counted(launch);
-        named.into_iter().all(|(name, _)| counted.get(name.as_str()) <= rest.get(name.as_str()))
-    }
-
-    fn counted(&self, launch: usize) -> Resources {
-        self.launches[launch].instance_type(self.problem).capacity.clone().with(ResourceName::NODES, 1)
-    }
-
-    fn pay(&mut self, launch: usize, times: i64) {
-        let counted = self.counted(launch).times(times);
-        if let Some(rest) = &mut self.limits[self.launches[launch].pool] {
-            rest.subtract(&counted);
-        }
-    }
-
     /// Buys every node as cheap as what came to be on it allows.
     fn shrink(&mut self) -> bool {
         let mut changed = false;
@@ -369,11 +361,11 @@ impl<'a> Finisher<'a> {
                 continue;
             }
             let smaller = self.members[self.groups[planned.launch]].iter().find(|launch| {
-                planned.load.fits(&self.launches[**launch].free) && self.affordable(**launch, Some(planned.launch))
+                planned.load.fits(&self.launches[**launch].free) && self.limits.allow(**launch, Some(planned.launch))
             });
             if let Some(launch) = smaller.copied().filter(|launch| *launch != planned.launch) {
-                self.pay(self.planned[node].launch, -1);
-                self.pay(launch, 1);
+                self.limits.pay(self.planned[node].launch, -1);
+                self.limits.pay(launch, 1);
                 self.planned[node].launch = launch;
                 changed = true;
             }

@@ -7,6 +7,7 @@ use stowage_model::{Problem, Resources};
 
 use super::demand::{Demand, Related};
 use super::finish::Finisher;
+use super::seating::{self, Seats};
 use super::state::State;
 use crate::filters::Place;
 use crate::launches::{Launch, lookalikes};
@@ -31,9 +32,6 @@ pub(crate) struct Settled {
     /// Pods without a place, by kind, and which rule keeps them out.
     pub(crate) left: BTreeMap<usize, (u32, Option<super::state::Refusal>)>,
 }
-
-/// Where packing put the pods of each part and kind.
-type Seats = BTreeMap<(usize, usize), VecDeque<usize>>;
 
 /// Settles what was packed, and places the rest one by one.
 pub(crate) fn settle(
@@ -76,7 +74,7 @@ pub(crate) fn settle(
     let planned = nodes.iter().enumerate().map(|(index, (_, filling))| (first + index, filling));
     let fillings: Vec<(usize, &Vec<(usize, u32)>)> =
         on_existing.iter().map(|(node, filling)| (*node, filling)).chain(planned).collect();
-    let (seats, mut left) = seated(state.clone(), demand, &fillings);
+    let (seats, mut left) = seating::seated(state.clone(), demand, &fillings);
 
     let mut finisher = Finisher::new(problem, launches, related, state, (&stand_ins, &groups), &places);
     for (launch, _) in &nodes {
@@ -89,58 +87,30 @@ pub(crate) fn settle(
     finisher.finish(left)
 }
 
-/// Which kinds of each part sit on which node: those that the node itself lets
-/// in. Whoever finds no seat is left over.
-fn seated(
-    mut state: State<'_>,
-    demand: &Demand,
-    fillings: &[(usize, &Vec<(usize, u32)>)],
-) -> (Seats, BTreeMap<usize, u32>) {
-    let mut waiting: Vec<Vec<(usize, u32)>> = demand.parts.iter().map(|part| part.kinds.clone()).collect();
-    let mut seats = Seats::new();
-    for (spot, filling) in fillings {
-        for (part, count) in filling.iter() {
-            for _ in 0..*count {
-                let fits = |(_, (kind, left)): &(usize, &(usize, u32))| *left > 0 && state.admits_locally(*kind, *spot);
-                // The most numerous kind first: it is the hardest to spread thin.
-                let found = waiting[*part]
-                    .iter()
-                    .enumerate()
-                    .filter(fits)
-                    .max_by_key(|(index, (_, left))| (*left, std::cmp::Reverse(*index)));
-                let Some((index, (kind, _))) = found.map(|(index, entry)| (index, *entry)) else { break };
-                waiting[*part][index].1 -= 1;
-                state.put(kind, *spot);
-                seats.entry((*part, kind)).or_default().push_back(*spot);
-            }
-        }
-    }
-    let mut left = BTreeMap::new();
-    for (kind, count) in waiting.into_iter().flatten().filter(|(_, count)| *count > 0) {
-        *left.entry(kind).or_default() += count;
-    }
-    (seats, left)
-}
-
 /// Lets pods in one by one: those with wide rules in the order that was found
 /// for them, then everybody else. Who is refused may try again when others have
 /// come; who never gets in is left over.
 fn replay(finisher: &mut Finisher<'_>, related: &Related, mut seats: Seats, left: &mut BTreeMap<usize, u32>) {
+    for ((_, kind), spots) in &seats {
+        spots.iter().for_each(|spot| finisher.reserve(*kind, *spot));
+    }
     let mut refused: Vec<(usize, usize)> = Vec::new();
-    let try_in = |finisher: &mut Finisher<'_>, kind: usize, spot: usize, refused: &mut Vec<(usize, usize)>| {
-        if !finisher.admit(kind, spot) {
-            refused.push((kind, spot));
-        }
-    };
     for (part, kind) in &related.order {
-        if let Some(spot) = seats.get_mut(&(*part, *kind)).and_then(VecDeque::pop_front) {
-            try_in(finisher, *kind, spot, &mut refused);
+        match seats.get_mut(&(*part, *kind)).and_then(VecDeque::pop_front) {
+            Some(spot) if finisher.admit(*kind, spot) => {}
+            Some(spot) => refused.push((*kind, spot)),
+            // Its turn counts for those after it, so it is placed now.
+            None => {
+                if finisher.place(*kind)
+                    && let Some(count) = left.get_mut(kind)
+                {
+                    *count -= 1;
+                }
+            }
         }
     }
     for ((_, kind), spots) in seats {
-        for spot in spots {
-            try_in(finisher, kind, spot, &mut refused);
-        }
+        refused.extend(spots.into_iter().filter(|spot| !finisher.admit(kind, *spot)).map(|spot| (kind, spot)));
     }
     loop {
         let before = refused.len();
@@ -149,7 +119,9 @@ fn replay(finisher: &mut Finisher<'_>, related: &Related, mut seats: Seats, left
             break;
         }
     }
-    for (kind, _) in refused {
+    for (kind, spot) in refused {
+        finisher.release(kind, spot);
         *left.entry(kind).or_default() += 1;
     }
+    left.retain(|_, count| *count > 0);
 }

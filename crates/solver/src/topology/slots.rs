@@ -4,7 +4,7 @@
 //! a node (k = 1), takes one of k slots. So does each pod with a host port. The
 //! knapsacks, the bound and its certificate then need nothing new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stowage_model::topology::{port_slot, spread_slot};
 use stowage_model::{HostPort, Node, PodShape, Topology, labels};
@@ -17,7 +17,14 @@ use crate::launches::Launch;
 enum Of {
     Group(u32),
     Port(HostPort),
+    /// Pods whose rules name others than themselves.
+    Choosy,
 }
+
+/// The slot of pods whose rules about a node name others than themselves. What
+/// they exclude is no resource; few of them to a node make it likely that the
+/// rest can be seated.
+const CHOOSY: &str = "stowage.slots/choosy";
 
 /// The slots that the pods of one demand ask for.
 #[derive(Clone, Debug, Default)]
@@ -28,11 +35,11 @@ pub(crate) struct Slots {
 
 impl Slots {
     /// The slots that `shape` asks for, remembered and added to its requests.
-    pub(crate) fn take(&mut self, problem: &Problem, shape: &mut PodShape) {
+    pub(crate) fn take(&mut self, problem: &Problem, shape: &mut PodShape, small: &BTreeSet<u32>) {
         let by_node = |group: u32| problem.groups[group as usize].key == labels::HOSTNAME;
         let mut asked: BTreeMap<u32, i64> = BTreeMap::new();
         let mut ask = |group: u32, most: i64| {
-            if by_node(group) && shape.topology.in_group(group) {
+            if by_node(group) && shape.topology.in_group(group) && !small.contains(&group) {
                 let entry = asked.entry(group).or_insert(most);
                 *entry = most.min(*entry);
             }
@@ -44,6 +51,33 @@ impl Slots {
         }
         for port in shape.ports.clone() {
             self.ask(shape, port_slot(&port), Of::Port(port), 1);
+        }
+    }
+
+    /// Gives `shape` the slot of choosy pods, should it be one.
+    /// Pods of small groups that spread over nodes are choosy too: a resource for
+    /// each such group would cost packing more than it tells.
+    pub(crate) fn mark(&mut self, problem: &Problem, shape: &mut PodShape, small: &BTreeSet<u32>) {
+        let others = |group: u32| {
+            problem.groups[group as usize].key == labels::HOSTNAME
+                && (!shape.topology.in_group(group) || small.contains(&group))
+        };
+        let spread = shape.topology.spread.iter().filter(|spread| spread.hard).map(|spread| spread.group);
+        if spread.chain(Topology::required(&shape.topology.anti_affinity)).any(others) {
+            self.ask(shape, CHOOSY.to_owned(), Of::Choosy, i64::MAX);
+        }
+    }
+
+    /// Spreads choosy pods over the nodes that other slots ask for anyway.
+    pub(crate) fn thin_out<'s>(&mut self, parts: impl Iterator<Item = (&'s PodShape, u32)> + Clone) {
+        let asking = |name: &str| -> i64 {
+            parts.clone().filter(|(shape, _)| shape.requests.get(name) > 0).map(|(_, count)| i64::from(count)).sum()
+        };
+        let choosy = asking(CHOOSY);
+        let others = self.known.iter().filter(|(name, _)| *name != CHOOSY);
+        let nodes = others.map(|(name, (_, most))| asking(name) / (*most).max(1)).max().unwrap_or(0);
+        if let Some((_, most)) = self.known.get_mut(CHOOSY).filter(|_| nodes > 0) {
+            *most = (choosy + nodes - 1) / nodes;
         }
     }
 
@@ -74,7 +108,7 @@ impl Slots {
             let left = match of {
                 Of::Group(group) => most - i64::from(node.members.get(group).copied().unwrap_or(0)),
                 Of::Port(port) if node.ports.iter().any(|held| held.conflicts(port)) => 0,
-                Of::Port(_) => *most,
+                Of::Port(_) | Of::Choosy => *most,
             };
             free.set(name, left.max(0));
         }

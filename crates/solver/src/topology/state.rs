@@ -213,6 +213,38 @@ impl<'a> State<'a> {
         }
     }
 
+    /// Takes a pod away again.
+    pub(crate) fn take(&mut self, kind: usize, spot: usize) {
+        let shape = &self.kinds[self.firm[kind]];
+        let here = &mut self.spots[spot];
+        let lower = |tally: Option<&mut u32>| {
+            if let Some(count) = tally {
+                *count = count.saturating_sub(1);
+            }
+        };
+        for group in &shape.topology.member {
+            let domain = here.domains[self.key_of[*group as usize]];
+            if domain == NONE {
+                continue;
+            }
+            lower(self.totals.get_mut(*group as usize));
+            lower(self.members[*group as usize].get_mut(&domain));
+            for counter in self.counters_by_group[*group as usize].iter().filter(|c| here.counted[**c]) {
+                lower(self.counters[*counter].tally.get_mut(&domain));
+            }
+        }
+        for group in Topology::required(&shape.topology.anti_affinity) {
+            lower(self.repels[group as usize].get_mut(&here.domains[self.key_of[group as usize]]));
+        }
+        for spread in &shape.topology.spread {
+            let cap = (spread.group, spread.max_skew);
+            if let Some(at) = here.caps.iter().position(|known| *known == cap) {
+                here.caps.swap_remove(at);
+            }
+        }
+        here.ports.retain(|port| !shape.ports.contains(port));
+    }
+
     /// Puts a pod at a spot.
     pub(crate) fn put(&mut self, kind: usize, spot: usize) {
         let shape = self.kinds[self.firm[kind]].clone();
@@ -348,6 +380,14 @@ impl<'a> State<'a> {
     /// The name of a topology key.
     pub(crate) fn key_name(&self, key: usize) -> &'a str {
         self.keys[key]
+    }
+
+    /// Whether pods of a kind have rules about who else is on their node.
+    pub(crate) fn choosy(&self, kind: usize) -> bool {
+        let topology = &self.kinds[kind].topology;
+        let spread = topology.spread.iter().map(|spread| spread.group);
+        let near = Topology::required(&topology.affinity);
+        spread.chain(near).chain(Topology::required(&topology.anti_affinity)).any(|group| self.by_node(group))
     }
 
     /// Whether a group is counted by node.

@@ -89,7 +89,8 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn new(problem: &'a Problem, plan: &'a Plan, placed: &[i64]) -> Self {
-        let shapes: Vec<usize> = (0..placed.len()).filter(|shape| placed[*shape] > 0).collect();
+        let all: Vec<usize> = (0..placed.len()).filter(|shape| placed[*shape] > 0).collect();
+        let (shapes, counts) = representatives(problem, plan, placed, all);
         let mut names: Vec<String> = Vec::new();
         for shape in &shapes {
             names.extend(problem.shapes[*shape].requests.iter().filter(|(_, a)| *a > 0).map(|(n, _)| n.to_string()));
@@ -114,7 +115,6 @@ impl<'a> Table<'a> {
             .iter()
             .map(|prices| names.iter().map(|name| prices.get(name.as_str()).copied().unwrap_or(0)).collect())
             .collect();
-        let counts = shapes.iter().map(|shape| placed[*shape]).collect();
         let mut kinds = kinds(problem, plan, &shapes, vector);
         kinds.iter_mut().for_each(|kind| kind.capacity.extend(slots.on_new_node()));
         Self { plan, problem, shapes, counts, sizes, names, resources, slots, kinds, prices }
@@ -241,6 +241,29 @@ impl<'a> Table<'a> {
         let pods = Pods { sizes: &self.sizes, counts: &self.counts, values: &values, prices: &self.prices };
         complete::nothing_cheaper(self.kinds.iter().map(choice).collect(), &pods, price, COMPLETE)
     }
+}
+
+/// Shapes that differ only in what the bound leaves out count as one, where every
+/// pool weighs the same; each stands for the pods of all.
+fn representatives(problem: &Problem, plan: &Plan, placed: &[i64], all: Vec<usize>) -> (Vec<usize>, Vec<i64>) {
+    let one_weight = problem.pools.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+    let slots = Slots::new(problem, &all);
+    let mut known: BTreeMap<_, usize> = BTreeMap::new();
+    let (mut shapes, mut counts): (Vec<usize>, Vec<i64>) = (Vec::new(), Vec::new());
+    for (member, shape) in all.iter().copied().enumerate() {
+        let data = &problem.shapes[shape];
+        let labels = (&data.selector, &data.affinity, &data.volumes, &data.tolerations);
+        let taken: Vec<i64> = slots.of_member(member).collect();
+        let apart = if one_weight { 0 } else { shape };
+        let key = (&data.requests, labels, taken, plan.certificate.values[shape], apart);
+        let at = *known.entry(key).or_insert(shapes.len());
+        if at == shapes.len() {
+            shapes.push(shape);
+            counts.push(0);
+        }
+        counts[at] += placed[shape];
+    }
+    (shapes, counts)
 }
 
 /// The launches that count: those of pools that each pod may use.

@@ -162,9 +162,12 @@ impl<'a> Finisher<'a> {
                     placed = true;
                 }
             }
+            if placed {
+                continue;
+            }
             // Smaller nodes leave more of the limits.
-            let waits = waiting.iter().any(|(_, count)| *count > 0);
-            if !placed && !(self.shrink() && waits) {
+            let shrunk = self.shrink();
+            if !shrunk || waiting.iter().all(|(_, count)| *count == 0) {
                 break;
             }
         }

@@ -1,8 +1,13 @@
 // Command peer packs pods with Karpenter's own scheduler and reports the nodes it
 // would ask for, as JSON. It runs the scheduler outside a cluster: a fake client,
-// an empty cluster state, one open NodePool.
+// a cluster state filled from the input, one open NodePool where none is given.
 //
-//	peer TYPES.json PODS.json [DEADLINE]
+//	peer TYPES.json OBJECTS.json [DEADLINE]
+//	peer TYPES.json --cases CASES.jsonl
+//
+// OBJECTS.json is a List of Pods and, where a question has them, Nodes,
+// NodePools, Namespaces, volumes, claims and classes. CASES.jsonl has one such
+// List a line, and each gets a line of answer with the pods left over.
 //
 // TYPES.json is in the kwok provider's form; like that provider, 100m of CPU and
 // 10Mi of memory are kept back per node. The seconds are those of building the
@@ -23,7 +28,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1 "sigs.k8s.io/karpenter/pkg/apis/v1"
@@ -37,6 +41,7 @@ import (
 	"sigs.k8s.io/karpenter/pkg/operator/options"
 	karpenter "sigs.k8s.io/karpenter/pkg/scheduling"
 	"sigs.k8s.io/karpenter/pkg/test"
+	nodepools "sigs.k8s.io/karpenter/pkg/utils/nodepool"
 )
 
 type sold struct {
@@ -53,12 +58,13 @@ type entry struct {
 }
 
 type answer struct {
-	Pods     int     `json:"pods"`
-	Placed   int     `json:"placed"`
-	Nodes    int     `json:"nodes"`
-	PerHour  float64 `json:"perHour"`
-	Seconds  float64 `json:"seconds"`
-	TimedOut bool    `json:"timedOut"`
+	Pods     int      `json:"pods"`
+	Placed   int      `json:"placed"`
+	Nodes    int      `json:"nodes"`
+	PerHour  float64  `json:"perHour"`
+	Seconds  float64  `json:"seconds"`
+	TimedOut bool     `json:"timedOut"`
+	Unplaced []string `json:"unplaced,omitempty"`
 }
 
 func main() {
@@ -67,10 +73,16 @@ func main() {
 	}
 	var entries []entry
 	read(os.Args[1], &entries)
-	var list corev1.PodList
-	read(os.Args[2], &list)
 	ctx := options.ToContext(injection.WithControllerName(context.Background(), "provisioner"), test.Options())
 	log.SetLogger(logging.NopLogger)
+	if os.Args[2] == "--cases" {
+		fail(cases(ctx, instanceTypes(entries), os.Args[3]))
+		return
+	}
+	var list objects
+	read(os.Args[2], &list)
+	question, err := list.sorted()
+	fail(err)
 	if len(os.Args) > 3 {
 		deadline, err := time.ParseDuration(os.Args[3])
 		fail(err)
@@ -78,7 +90,7 @@ func main() {
 		ctx, cancel = context.WithTimeout(ctx, deadline)
 		defer cancel()
 	}
-	result, err := solve(ctx, instanceTypes(entries), pods(list))
+	result, err := solve(ctx, instanceTypes(entries), question)
 	fail(err)
 	fail(json.NewEncoder(os.Stdout).Encode(result))
 }
@@ -96,16 +108,6 @@ func read(path string, into any) {
 	if err := json.Unmarshal(text, into); err != nil {
 		fail(fmt.Errorf("%s: %w", path, err))
 	}
-}
-
-func pods(list corev1.PodList) []*corev1.Pod {
-	all := make([]*corev1.Pod, len(list.Items))
-	for i := range list.Items {
-		pod := &list.Items[i]
-		pod.UID = types.UID(fmt.Sprintf("uid-%d", i))
-		all[i] = pod
-	}
-	return all
 }
 
 // instanceTypes describes each entry as a provider would.
@@ -161,34 +163,82 @@ func instanceTypes(entries []entry) []*cloudprovider.InstanceType {
 	return all
 }
 
-func solve(ctx context.Context, offered []*cloudprovider.InstanceType, all []*corev1.Pod) (answer, error) {
-	// The scheduler expects limits on a pool; these never bind.
-	endless := v1.Limits{corev1.ResourceCPU: resource.MustParse("1e9")}
-	pool := test.NodePool(v1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1.NodePoolSpec{Limits: endless}})
-	pools := []*v1.NodePool{pool}
-	byPool := map[string][]*cloudprovider.InstanceType{pool.Name: offered}
+func solve(ctx context.Context, offered []*cloudprovider.InstanceType, question world) (answer, error) {
+	pools := question.pools
+	if len(pools) == 0 {
+		// The scheduler expects limits on a pool; these never bind.
+		endless := v1.Limits{corev1.ResourceCPU: resource.MustParse("1e9")}
+		open := v1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: "default"}, Spec: v1.NodePoolSpec{Limits: endless}}
+		pools = []*v1.NodePool{test.NodePool(open)}
+	}
+	nodepools.OrderByWeight(pools)
+	byPool := map[string][]*cloudprovider.InstanceType{}
+	for _, pool := range pools {
+		byPool[pool.Name] = offered
+	}
 	provider := fakeprovider.NewCloudProvider()
 	provider.InstanceTypes = offered
-	client := fake.NewFakeClient()
+	client := question.client()
 	now := clock.RealClock{}
 	cluster := state.NewCluster(now, client, provider)
+	for _, node := range question.nodes {
+		if err := cluster.UpdateNode(ctx, node); err != nil {
+			return answer{}, err
+		}
+	}
+	for _, pod := range question.running {
+		if err := cluster.UpdatePod(ctx, pod); err != nil {
+			return answer{}, err
+		}
+	}
+	nodes := cluster.DeepCopyNodes().Active()
 	workers := scheduling.NumConcurrentReconciles(2)
 
 	start := time.Now()
-	topology, err := scheduling.NewTopology(ctx, client, cluster, nil, pools, byPool, all, workers)
+	volumes := scheduling.NewVolumeTopology(client)
+	byPod := map[types.UID][]karpenter.Requirements{}
+	var all []*corev1.Pod
+	for _, pod := range question.pending {
+		if err := volumes.ValidatePersistentVolumeClaims(ctx, pod); err != nil {
+			continue
+		}
+		requirements, err := volumes.GetRequirements(ctx, pod)
+		if err != nil {
+			continue
+		}
+		if len(requirements) > 0 {
+			byPod[pod.UID] = requirements
+		}
+		all = append(all, pod)
+	}
+	topology, err := scheduling.NewTopology(ctx, client, cluster, nodes, pools, byPool, all, workers)
 	if err != nil {
 		return answer{}, err
 	}
 	recorder := events.NewRecorder(&record.FakeRecorder{})
-	scheduler := scheduling.NewScheduler(ctx, client, pools, cluster, nil, topology, byPool, nil, recorder, now, nil, nil, workers)
+	scheduler := scheduling.NewScheduler(ctx, client, pools, cluster, nodes, topology, byPool, nil, recorder, now, byPod, nil, workers)
 	results, err := scheduler.Solve(ctx, all)
 	if err != nil && ctx.Err() == nil {
 		return answer{}, err
 	}
-	out := answer{Pods: len(all), Seconds: time.Since(start).Seconds(), Nodes: len(results.NewNodeClaims), TimedOut: ctx.Err() != nil}
+	out := answer{Pods: len(question.pending), Seconds: time.Since(start).Seconds(), Nodes: len(results.NewNodeClaims), TimedOut: ctx.Err() != nil}
+	placed := map[string]bool{}
 	for _, claim := range results.NewNodeClaims {
-		out.Placed += len(claim.Pods)
+		for _, pod := range claim.Pods {
+			placed[pod.Name] = true
+		}
 		out.PerHour += cheapest(claim)
+	}
+	for _, node := range results.ExistingNodes {
+		for _, pod := range node.Pods {
+			placed[pod.Name] = true
+		}
+	}
+	out.Placed = len(placed)
+	for _, pod := range question.pending {
+		if !placed[pod.Name] {
+			out.Unplaced = append(out.Unplaced, pod.Name)
+		}
 	}
 	return out, nil
 }

@@ -1,1 +1,0 @@
-//! A package needs a target; everything here is in the test.

@@ -1,0 +1,3 @@
+//! What integration tests and the commands that record their answers share.
+
+pub mod cases;

@@ -71,8 +71,12 @@ impl Demand {
         Self { parts, slots, related: None }
     }
 
-    /// The same, with shapes that packing cannot tell apart in one part.
+    /// The same, with shapes that packing cannot tell apart in one part, where all
+    /// pools weigh the same: weights are judged by shape.
     pub(crate) fn merged(problem: &Problem) -> Self {
+        if problem.pools.windows(2).any(|pair| pair[0].weight != pair[1].weight) {
+            return Self::unrelated(problem);
+        }
         let mut merged = Self::default();
         let mut known: BTreeMap<PodShape, usize> = BTreeMap::new();
         let unrelated = Self::unrelated(problem);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use stowage_model::{Problem, ResourceName, Resources};
+use stowage_model::{Problem, ResourceName, Resources, Topology};
 
 use super::demand::Related;
 use super::limits::Limits;
@@ -11,9 +11,23 @@ use super::settle::{Host, Settled};
 use super::state::{Refusal, State};
 use crate::filters::{Place, admitted_by_labels};
 use crate::launches::Launch;
+use crate::random::Random;
 
 /// How many of the last nodes are looked at for growing.
 const GROWING: usize = 64;
+
+/// Who comes first, after priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Karpenter's order.
+    Largest,
+    /// Pods that must be near others.
+    Gregarious,
+    /// Pods that the fewest places admit.
+    Choosiest,
+    /// Anybody, by a number.
+    Shuffled(u64),
+}
 
 /// A planned node.
 struct Planned {
@@ -139,7 +153,7 @@ impl<'a> Finisher<'a> {
     }
 
     /// Places `left`, and says how everything ended.
-    pub(crate) fn finish(mut self, left: BTreeMap<usize, u32>) -> Settled {
+    pub(crate) fn finish(mut self, left: BTreeMap<usize, u32>, turn: Turn) -> Settled {
         // Nodes that lost all their pods are not bought.
         for node in 0..self.planned.len() {
             if self.planned[node].pods == 0 {
@@ -148,11 +162,20 @@ impl<'a> Finisher<'a> {
             }
         }
         let mut waiting: Vec<(usize, u32)> = left.into_iter().collect();
-        let asks = |kind: usize, name| self.related.shapes[kind].requests.get(name);
-        waiting.sort_by_key(|(kind, _)| {
-            let priority = self.related.shapes[*kind].priority;
-            let size = (asks(*kind, ResourceName::CPU), asks(*kind, ResourceName::MEMORY));
-            (std::cmp::Reverse((priority, size)), *kind)
+        waiting.sort_by_cached_key(|(kind, _)| {
+            let shape = &self.related.shapes[*kind];
+            let asks = |name| shape.requests.get(name);
+            let first = match turn {
+                Turn::Largest => 0,
+                Turn::Gregarious => {
+                    let firm = self.levels(*kind).last().map_or(shape, |last| &self.related.shapes[*last]);
+                    usize::from(!Topology::required(&firm.topology.affinity).any(|group| self.state.by_node(group)))
+                }
+                Turn::Shuffled(seed) => Random::new(seed ^ (*kind as u64) << 8).below(1 << 16),
+                Turn::Choosiest => self.places.iter().filter(|place| admitted_by_labels(shape, place)).count(),
+            };
+            let size = (asks(ResourceName::CPU), asks(ResourceName::MEMORY));
+            (std::cmp::Reverse(shape.priority), first, std::cmp::Reverse(size), *kind)
         });
         loop {
             let mut placed = false;

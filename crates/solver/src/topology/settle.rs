@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use stowage_model::{Problem, Resources};
 
 use super::demand::{Demand, Related};
-use super::finish::Finisher;
+use super::finish::{Finisher, Turn};
 use super::seating::{self, Seats};
 use super::state::State;
 use crate::filters::Place;
@@ -40,6 +40,7 @@ pub(crate) fn settle(
     demand: &Demand,
     related: &Related,
     rounds: &[(&Packing, &Solution)],
+    turn: Turn,
 ) -> Settled {
     let (representatives, groups) = lookalikes(problem, launches, &related.shapes);
     let places: Vec<Place<'_>> = representatives
@@ -84,7 +85,37 @@ pub(crate) fn settle(
     for (kind, count) in &related.late {
         *left.entry(*kind).or_default() += count;
     }
-    finisher.finish(left)
+    finisher.finish(left, turn)
+}
+
+/// Everybody one by one, the largest first and nothing packed, as Karpenter does
+/// it. Where rules let only some pods in, whom they let in depends on who comes
+/// first, so this can place more.
+pub(crate) fn one_by_one(
+    problem: &Problem,
+    launches: &[Launch],
+    demand: &Demand,
+    related: &Related,
+    turn: Turn,
+) -> Settled {
+    let everybody = related.levels.iter().zip(problem.counts());
+    let late = everybody.filter(|(_, count)| *count > 0).map(|(kinds, count)| (kinds[0], count)).collect();
+    let related = Related { order: Vec::new(), late, ..related.clone() };
+    let nobody = Demand { parts: Vec::new(), ..demand.clone() };
+    settle(problem, launches, &nobody, &related, &[], turn)
+}
+
+impl Settled {
+    /// Lexicographic worth: unplaced pods by priority, then the price.
+    pub(crate) fn rank(&self, problem: &Problem, launches: &[Launch], related: &Related) -> (Vec<(i32, u32)>, i64) {
+        let mut unplaced: BTreeMap<i32, u32> = problem.shapes.iter().map(|shape| (-shape.priority, 0)).collect();
+        for (kind, (count, _)) in &self.left {
+            let priority = problem.shapes[related.kinds[*kind].of as usize].priority;
+            *unplaced.entry(-priority).or_default() += count;
+        }
+        let price = self.nodes.iter().map(|launch| launches[*launch].offering(problem).price.nanos()).sum();
+        (unplaced.into_iter().collect(), price)
+    }
 }
 
 /// Lets pods in one by one: those with wide rules in the order that was found

@@ -101,15 +101,18 @@ impl<'a> State<'a> {
             kinds: Vec::new(),
             counters_by_group: vec![Vec::new(); groups],
         };
+        let last = |kind: &Kind| related.levels[kind.of as usize].last().copied().unwrap_or(0);
+        let firm: Vec<usize> = related.kinds.iter().map(last).collect();
         let mut known = HashMap::new();
-        for shape in &related.shapes {
+        // Which nodes count is decided by requirements, not by wishes.
+        for (shape, firm) in related.shapes.iter().zip(&firm) {
+            let firm = &related.shapes[*firm];
             let spreads = shape.topology.spread.iter();
-            let counters = spreads.map(|spread| state.counter(&mut known, shape, spread, universe)).collect();
+            let counters = spreads.map(|spread| state.counter(&mut known, firm, spread, universe)).collect();
             state.counters_of.push(counters);
         }
         state.kinds.clone_from(&related.shapes);
-        let last = |kind: &Kind| related.levels[kind.of as usize].last().copied().unwrap_or(0);
-        state.firm = related.kinds.iter().map(last).collect();
+        state.firm = firm;
         state
     }
 

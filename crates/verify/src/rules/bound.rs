@@ -44,7 +44,7 @@ impl Rule for Bound {
         }
         let Some(total) = table.total() else { return fault("has values beyond 128 bits".to_owned()) };
         let claimed = Unit::from(plan.bound.nanos()) * UNITS_PER_NANO;
-        if claimed <= total {
+        if claimed <= total.max(0) {
             return;
         }
         let proven = total.max(0) / UNITS_PER_NANO;

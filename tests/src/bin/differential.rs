@@ -1,0 +1,129 @@
+//! Random clusters through Karpenter's own scheduler and through Stowage: is
+//! anything that the one places left over by the other?
+//!
+//! ```text
+//! differential CASES [--record FILE]
+//! ```
+//!
+//! Needs Go to build the peer. With `--record` the peer's answers are written,
+//! for tests that have no Go.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use serde_json::Value;
+use stowage_tests::cases;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("differential: {error}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+fn run() -> Result<bool, Failure> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let count: u64 = args.first().ok_or("say how many cases")?.parse()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no root")?;
+    let folder = root.join("target/differential");
+    std::fs::create_dir_all(&folder)?;
+    let types = folder.join("types.json");
+    std::fs::write(&types, cases::catalog().to_string())?;
+    let lines = folder.join("cases.jsonl");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&lines)?);
+    for seed in 0..count {
+        writeln!(file, "{}", cases::case(seed).list())?;
+    }
+    file.flush()?;
+    let answers = peer(root, &folder, &types, &lines)?;
+    if let Some(record) = args.iter().position(|arg| arg == "--record").and_then(|at| args.get(at + 1)) {
+        let text: Vec<String> = answers.iter().map(|answer| placed(answer).to_string()).collect();
+        std::fs::write(record, text.join("\n") + "\n")?;
+    }
+    let stowage = build(root)?;
+    let (mut worse, mut better, mut same) = (0, 0, 0);
+    let (mut cost, mut peer_cost) = (0.0, 0.0);
+    for (seed, answer) in (0..).zip(&answers) {
+        let plan = match plan(&stowage, &types, &cases::case(seed).list()) {
+            Ok(plan) => plan,
+            Err(error) => {
+                worse += 1;
+                println!("case {seed}: {error}");
+                continue;
+            }
+        };
+        let ours = plan["summary"]["placed"].as_u64().unwrap_or(0);
+        match ours.cmp(&placed(answer)) {
+            std::cmp::Ordering::Less => {
+                worse += 1;
+                let theirs = &answer["unplaced"];
+                println!("case {seed}: Karpenter leaves {theirs}, we {}", plan["unplaced"]);
+            }
+            std::cmp::Ordering::Greater => better += 1,
+            std::cmp::Ordering::Equal => {
+                same += 1;
+                cost += plan["summary"]["hourlyPrice"].as_f64().unwrap_or(0.0);
+                peer_cost += answer["perHour"].as_f64().unwrap_or(0.0);
+            }
+        }
+    }
+    println!("{count} cases: {same} place as many pods as Karpenter does, {better} more, {worse} fewer");
+    println!("where as many are placed: {cost:.2} $/h against {peer_cost:.2} $/h, a ratio of {:.3}", cost / peer_cost);
+    Ok(worse == 0)
+}
+
+fn placed(answer: &Value) -> u64 {
+    answer["placed"].as_u64().unwrap_or(0)
+}
+
+fn peer(root: &Path, folder: &Path, types: &Path, lines: &Path) -> Result<Vec<Value>, Failure> {
+    let binary = folder.join("peer");
+    let built = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&binary)
+        .arg(".")
+        .env("GOTOOLCHAIN", "auto")
+        .current_dir(root.join("benches/peer"))
+        .status()?;
+    if !built.success() {
+        return Err("the peer does not build; is Go installed?".into());
+    }
+    let output = Command::new(&binary).arg(types).arg("--cases").arg(lines).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err("the peer failed".into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+fn build(root: &Path) -> Result<PathBuf, Failure> {
+    let built =
+        Command::new("cargo").args(["build", "--release", "--quiet", "-p", "stowage-cli"]).current_dir(root).status()?;
+    if !built.success() {
+        return Err("the planner does not build".into());
+    }
+    Ok(root.join("target/release/stowage"))
+}
+
+fn plan(stowage: &Path, types: &Path, objects: &str) -> Result<Value, Failure> {
+    let mut child = Command::new(stowage)
+        .args(["plan", "-", "-o", "json", "--no-timings", "--effort", "quick", "--catalog"])
+        .arg(types)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().ok_or("no standard input")?.write_all(objects.as_bytes())?;
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        return Err(format!("plan ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}

@@ -119,6 +119,15 @@ pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Out
             let rounds: Vec<_> = answer.rounds().map(|round| (&round.packing, &round.solution)).collect();
             let mut settled = settle::settle(problem, &launches, &demand, related, &rounds, Turn::Largest);
             let rank = |settled: &Settled| settled.rank(problem, &launches, related);
+            if !settled.left.is_empty() && options.algorithm == Algorithm::Optimise {
+                let baseline = Options { algorithm: Algorithm::FirstFit, ..options.clone() };
+                let plain = Answer::find(problem, &launches, &demand, &baseline, monitor);
+                let rounds: Vec<_> = plain.rounds().map(|round| (&round.packing, &round.solution)).collect();
+                let other = settle::settle(problem, &launches, &demand, related, &rounds, Turn::Choosiest);
+                if rank(&other) < rank(&settled) {
+                    settled = other;
+                }
+            }
             let short = problem.pods.len() <= MOST_ONE_BY_ONE;
             let shuffled = (0..if short { SHUFFLES } else { 0 }).map(Turn::Shuffled);
             for turn in [Turn::Largest, Turn::Gregarious, Turn::Choosiest].into_iter().chain(shuffled) {

@@ -177,6 +177,7 @@ impl<'a> Finisher<'a> {
             let size = (asks(ResourceName::CPU), asks(ResourceName::MEMORY));
             (std::cmp::Reverse(shape.priority), first, std::cmp::Reverse(size), *kind)
         });
+        let mut lenient = false;
         loop {
             let mut placed = false;
             for (kind, count) in &mut waiting {
@@ -190,8 +191,15 @@ impl<'a> Finisher<'a> {
             }
             // Smaller nodes leave more of the limits.
             let shrunk = self.shrink();
-            if !shrunk || waiting.iter().all(|(_, count)| *count == 0) {
+            if waiting.iter().all(|(_, count)| *count == 0) {
                 break;
+            }
+            if !shrunk {
+                if lenient {
+                    break;
+                }
+                lenient = true;
+                self.state.be_lenient();
             }
         }
         let mut settled = Settled::default();

@@ -68,6 +68,10 @@ pub(crate) struct State<'a> {
     repels: Vec<Tally>,
     totals: Vec<u32>,
     counters: Vec<Counter>,
+    /// Whether pods may still join those that spread over nodes, where their own
+    /// rules let them: a scheduler looks at the one that comes, not at who is
+    /// there. What holds in every order is better where it can be had.
+    lenient: bool,
     filters: Vec<CounterKey>,
     /// What pods can be like, and per spread constraint of each its counter.
     kinds: Vec<PodShape>,
@@ -95,6 +99,7 @@ impl<'a> State<'a> {
             repels: vec![Tally::new(); groups],
             totals: vec![0; groups],
             counters: Vec::new(),
+            lenient: false,
             filters: Vec::new(),
             counters_of: Vec::new(),
             firm: Vec::new(),
@@ -114,6 +119,11 @@ impl<'a> State<'a> {
         state.kinds.clone_from(&related.shapes);
         state.firm = firm;
         state
+    }
+
+    /// From now on rules bind only their owners.
+    pub(crate) fn be_lenient(&mut self) {
+        self.lenient = true;
     }
 
     /// What a kind is like.
@@ -306,7 +316,7 @@ impl<'a> State<'a> {
                 return Some(Refusal::KeptOut(group));
             }
             let most = here.caps.iter().filter(|(capped, _)| *capped == group).map(|(_, most)| *most).min();
-            if most.is_some_and(|most| there(&self.members, group) >= most) {
+            if !self.lenient && most.is_some_and(|most| there(&self.members, group) >= most) {
                 return Some(Refusal::Spread(group));
             }
         }

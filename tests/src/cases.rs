@@ -33,7 +33,12 @@ impl Case {
 
 /// The types that every case launches from, in the kwok provider's form.
 pub fn catalog() -> Value {
-    let kinds = [("small", "amd64", 2, 0.1), ("medium", "amd64", 4, 0.19), ("large", "amd64", 8, 0.4), ("lean", "arm64", 4, 0.15)];
+    let kinds = [
+        ("small", "amd64", 2, 0.1),
+        ("medium", "amd64", 4, 0.19),
+        ("large", "amd64", 8, 0.4),
+        ("lean", "arm64", 4, 0.15),
+    ];
     let kind = |(name, arch, cpu, price): &(&str, &str, i32, f64)| {
         let offering = |capacity: &str, price: f64| {
             json!({ "Price": price, "Available": true, "Requirements": [
@@ -184,7 +189,8 @@ impl Maker {
         if self.chance(20) {
             rules.insert("nodeSelector");
             let zone = self.pick(&ZONES);
-            let (key, value) = self.pick(&[(ZONE, zone), (CAPACITY, "on-demand"), (CAPACITY, "spot"), (ARCH, "arm64"), (TEAM, "x")]);
+            let (key, value) =
+                self.pick(&[(ZONE, zone), (CAPACITY, "on-demand"), (CAPACITY, "spot"), (ARCH, "arm64"), (TEAM, "x")]);
             spec.insert("nodeSelector".into(), json!({ key: value }));
         }
     }
@@ -248,12 +254,18 @@ impl Maker {
             let expressions = json!({ "matchExpressions": [{ "key": ZONE, "operator": operator, "values": [zone] }] });
             if self.chance(50) {
                 rules.insert("nodeAffinity");
-                affinity.insert("nodeAffinity", json!({ "requiredDuringSchedulingIgnoredDuringExecution": {
-                    "nodeSelectorTerms": [expressions] } }));
+                affinity.insert(
+                    "nodeAffinity",
+                    json!({ "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [expressions] } }),
+                );
             } else {
                 rules.insert("preferredNodeAffinity");
-                affinity.insert("nodeAffinity", json!({ "preferredDuringSchedulingIgnoredDuringExecution": [
-                    { "weight": 5, "preference": expressions }] }));
+                affinity.insert(
+                    "nodeAffinity",
+                    json!({ "preferredDuringSchedulingIgnoredDuringExecution": [
+                    { "weight": 5, "preference": expressions }] }),
+                );
             }
         }
         if !affinity.is_empty() {

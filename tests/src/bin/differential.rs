@@ -104,8 +104,10 @@ fn peer(root: &Path, folder: &Path, types: &Path, lines: &Path) -> Result<Vec<Va
 }
 
 fn build(root: &Path) -> Result<PathBuf, Failure> {
-    let built =
-        Command::new("cargo").args(["build", "--release", "--quiet", "-p", "stowage-cli"]).current_dir(root).status()?;
+    let built = Command::new("cargo")
+        .args(["build", "--release", "--quiet", "-p", "stowage-cli"])
+        .current_dir(root)
+        .status()?;
     if !built.success() {
         return Err("the planner does not build".into());
     }

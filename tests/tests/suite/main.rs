@@ -4,6 +4,7 @@ mod bad_input;
 mod catalog;
 mod check;
 mod determinism;
+mod differential;
 mod explain;
 mod generated;
 mod harness;

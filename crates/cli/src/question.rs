@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stowage_cloud::sizing::Sizing;
 use stowage_k8s::cluster::{Notes, Replan, Settings};
+use stowage_k8s::lower::overlay;
 use stowage_model::{CapacityType, Code, Daemon, NodePool, Operator, Preferences, Problem, Requirement, labels};
 
 use crate::args::{InputArgs, MachineArgs, PreferenceChoice, ReplanChoice};
@@ -100,9 +101,6 @@ impl Notebook {
             self.warnings
                 .push(format!("{count} pods carry {}, which is not planned for yet, such as {example}", rule.field()));
         }
-        for (kind, count) in &notes.unused_kinds {
-            self.warnings.push(format!("{count} objects of kind {kind} were read but are not planned for yet"));
-        }
         for pool in &notes.static_pools {
             self.warnings
                 .push(format!("NodePool {pool} has replicas: its nodes are static, nothing is planned onto new ones"));
@@ -149,10 +147,6 @@ fn pools(
     let mut sizings: Vec<Sizing> = Vec::new();
     let mut missing: BTreeSet<String> = BTreeSet::new();
     for pool in &mut pools {
-        for (key, _) in pool.requirements.iter().filter(|(_, requirement)| requirement.min_values.is_some()) {
-            let text = format!("NodePool {} asks for minValues of {key}, which is not planned for yet", pool.name);
-            notebook.warnings.push(text);
-        }
         let mut own = Sizing::default();
         let reference = &pool.node_class;
         match reference.kind.as_str() {
@@ -179,7 +173,13 @@ fn pools(
     for class in missing {
         notebook.warnings.push(format!("{class} is not in the input: defaults of its kind are assumed"));
     }
-    let sets = sizings.iter().map(|sizing| catalog.types(sizing)).collect();
+    let mut sets: Vec<_> = sizings.iter().map(|sizing| catalog.types(sizing)).collect();
+    let overlays = input.cluster.overlays();
+    if !overlays.is_empty() {
+        // Overlays may name a pool, so each has types of its own.
+        sets = pools.iter().map(|pool| overlay::apply(overlays, pool, &sets[pool.type_set])).collect();
+        pools.iter_mut().enumerate().for_each(|(index, pool)| pool.type_set = index);
+    }
     Ok((pools, sets))
 }
 

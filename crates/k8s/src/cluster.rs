@@ -4,6 +4,7 @@
 //! feeds it, and a [`Problem`](stowage_model::Problem) comes out. Pods are
 //! lowered as they arrive, so that a hundred thousand of them stay small.
 
+mod buffers;
 mod expand;
 mod intake;
 mod pods;
@@ -14,13 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{LimitRange, Node};
+use k8s_openapi::api::core::v1::{LimitRange, Node, PodTemplate};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use stowage_model::{Code, NodePool};
 
 use crate::error::ObjectError;
 use crate::intern::Interner;
+use crate::lower::overlay::Overlay;
 use crate::lower::volumes::Storage;
 use crate::lower::workload::{self, Template};
 use crate::lower::{self};
@@ -54,8 +56,9 @@ pub struct Cluster {
     runtime_classes: BTreeMap<String, RuntimeClass>,
     storage: Storage,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    /// Kinds that are read but not planned for yet, and how many of each.
-    unused: BTreeMap<&'static str, usize>,
+    overlays: Vec<Overlay>,
+    buffers: Vec<v1::CapacityBuffer>,
+    pod_templates: BTreeMap<(String, String), PodTemplate>,
     seen: BTreeSet<(&'static str, String, String)>,
 }
 
@@ -157,16 +160,24 @@ impl Cluster {
                 self.namespaces.insert(name, o.metadata.labels.unwrap_or_default());
                 Ok(())
             }
-            Object::NodeOverlay(_) => self.count_unused("NodeOverlay"),
-            Object::CapacityBuffer(_) => self.count_unused("CapacityBuffer"),
+            Object::NodeOverlay(o) => {
+                let name = self.once("NodeOverlay", &o.metadata)?.1;
+                self.overlays.push(lower::overlay::lower(&o).map_err(|e| e.of(format!("NodeOverlay {name}")))?);
+                Ok(())
+            }
+            Object::CapacityBuffer(o) => {
+                self.once("CapacityBuffer", &o.metadata)?;
+                self.buffers.push(*o);
+                Ok(())
+            }
+            Object::PodTemplate(o) => {
+                let key = self.once("PodTemplate", &o.metadata)?;
+                self.pod_templates.insert(key, *o);
+                Ok(())
+            }
             // Needed to disrupt nodes, or implied by other objects: nothing to plan from.
             _ => Ok(()),
         }
-    }
-
-    fn count_unused(&mut self, kind: &'static str) -> Result<(), ObjectError> {
-        *self.unused.entry(kind).or_default() += 1;
-        Ok(())
     }
 
     fn apply_template(&mut self, template: Template) -> Result<(), ObjectError> {
@@ -202,6 +213,11 @@ impl Cluster {
     /// The pools that nodes can be launched from.
     pub fn pools(&self) -> impl Iterator<Item = &NodePool> {
         self.pools.values()
+    }
+
+    /// Corrections of the catalogue.
+    pub fn overlays(&self) -> &[Overlay] {
+        &self.overlays
     }
 
     /// Whether the input has any NodePool, static ones included.

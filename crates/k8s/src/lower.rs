@@ -3,6 +3,7 @@
 
 pub mod node;
 pub mod node_pool;
+pub mod overlay;
 pub mod pod;
 pub mod requests;
 pub mod selector;

@@ -3,7 +3,9 @@
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{
+    LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodTemplate,
+};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
@@ -79,6 +81,7 @@ objects! {
     Pod(Pod) = "", "Pod";
     Node(Node) = "", "Node";
     Namespace(Namespace) = "", "Namespace";
+    PodTemplate(PodTemplate) = "", "PodTemplate";
     LimitRange(LimitRange) = "", "LimitRange";
     PersistentVolume(PersistentVolume) = "", "PersistentVolume";
     PersistentVolumeClaim(PersistentVolumeClaim) = "", "PersistentVolumeClaim";

@@ -48,10 +48,13 @@ pub fn holders<'a>(
         load.add(&problem.shapes[*shape as usize].requests.times(i64::from(*count)));
     }
     let own = launch.offering(problem);
+    // A pool that asks for `minValues` gets them, whatever they cost.
+    let any_price = launch.pool(problem).requirements.iter().any(|(_, r)| r.min_values.is_some());
     let mut found: Vec<_> = launches
         .iter()
         .filter(|other| similar(problem, launch, other))
-        .filter(|other| other.offering(problem).price <= ceiling(own.price) && load.fits(&other.free))
+        .filter(|other| any_price || other.offering(problem).price <= ceiling(own.price))
+        .filter(|other| load.fits(&other.free))
         .filter(|other| {
             let place = Place::Launch(other.labels(problem), &other.free);
             shapes.iter().all(|(shape, _)| admit(&problem.shapes[*shape as usize], &place).is_ok())

@@ -8,7 +8,7 @@ use crate::effort::Options;
 use crate::fluid;
 use crate::island::{self, Island};
 use crate::knapsack::search::Knapsack;
-use crate::launches::Launch;
+use crate::launches::{self, Launch};
 use crate::monitor::Monitor;
 use crate::packing::{Packing, Solution};
 use crate::parallel;
@@ -85,6 +85,9 @@ impl Answer {
         if problem.min_alternatives > 0 {
             relaxed.push("minimum of alternative types".to_owned());
         }
+        if launches::asks_for_values(problem) {
+            relaxed.push("minValues".to_owned());
+        }
         if self.widened.is_some() {
             relaxed.push("NodePool weight".to_owned());
         }
@@ -98,7 +101,8 @@ impl Answer {
         }
         // Where a rule narrowed the search that the bound cannot carry, the bound
         // is proven without that rule.
-        if self.widened.is_none() && problem.min_alternatives == 0 && demand.related.is_none() {
+        let narrowed = problem.min_alternatives > 0 || launches::asks_for_values(problem);
+        if self.widened.is_none() && !narrowed && demand.related.is_none() {
             return self.first.proofs(demand, placed, &relaxed);
         }
         let weights =

@@ -1,6 +1,6 @@
 //! Every way to launch a node: pool × open labels × type × system × offering.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use stowage_model::{InstanceType, LaunchLabels, NodePool, Offering, PodShape, Problem, Resources};
@@ -79,6 +79,35 @@ pub fn launches(problem: &Problem) -> Vec<Launch> {
         }
     }
     all
+}
+
+/// Whether some pool asks for `minValues`.
+pub(crate) fn asks_for_values(problem: &Problem) -> bool {
+    problem.pools.iter().any(|pool| pool.requirements.iter().any(|(_, r)| r.min_values.is_some()))
+}
+
+/// The launches that enough others could stand in for: where a pool asks for
+/// `minValues` of a key, a node's pods must fit on types with that many values.
+/// What holds as much as the launch does certainly holds its pods.
+pub(crate) fn flexible(problem: &Problem, all: &[Launch]) -> Vec<Launch> {
+    // Launches of one type that leave pods the same are one row.
+    let mut rows: BTreeMap<(usize, usize, *const Resources), Vec<&Launch>> = BTreeMap::new();
+    for launch in all {
+        rows.entry((launch.pool, launch.instance_type, Arc::as_ptr(&launch.free))).or_default().push(launch);
+    }
+    let enough = |launch: &Launch| {
+        let asked = launch.pool(problem).requirements.iter().filter_map(|(key, r)| Some((key, r.min_values?)));
+        asked.into_iter().all(|(key, least)| {
+            let holding =
+                rows.iter().filter(|((pool, ..), row)| *pool == launch.pool && launch.free.fits(&row[0].free));
+            let values: BTreeSet<&str> =
+                holding.flat_map(|(_, row)| row.iter().filter_map(|other| other.labels(problem).get(key))).collect();
+            values.len() >= least as usize
+        })
+    };
+    let mut kept: Vec<Launch> = rows.values().filter(|row| enough(row[0])).flatten().map(|l| (*l).clone()).collect();
+    kept.sort_by_key(|launch| (launch.pool, launch.instance_type, launch.variant, launch.os, launch.offering));
+    kept
 }
 
 /// What DaemonSets leave of each type, remembered by which of them run there.

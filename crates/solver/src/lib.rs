@@ -100,7 +100,8 @@ const SHUFFLES: u64 = 24;
 
 /// Solves a problem. A plan always exists, be it one that places nothing.
 pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Outcome {
-    let launches = launches::launches(problem);
+    let all = launches::launches(problem);
+    let launches = if launches::asks_for_values(problem) { launches::flexible(problem, &all) } else { all.clone() };
     let demand = Demand::of(problem, &launches);
     let mut answer = Answer::find(problem, &launches, &demand, options, monitor);
     // Limits that bind split the search into rounds, each best by itself: the
@@ -142,7 +143,7 @@ pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Out
             assembly.settle(settled, |kind| related.kinds[kind].of);
         }
     }
-    let proofs = answer.proofs(problem, &launches, &demand, &assembly.placed());
+    let proofs = answer.proofs(problem, &all, &demand, &assembly.placed());
     let stopped = answer.rounds().find_map(|round| round.stopped);
     assembly.finish(proofs, stopped, options)
 }

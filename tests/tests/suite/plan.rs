@@ -214,3 +214,64 @@ fn first_fit_is_the_baseline() {
     };
     assert!(price("optimise") <= price("first-fit"));
 }
+
+#[test]
+fn overlays_correct_prices_and_resources() {
+    let overlay = |spec: &str| {
+        format!(
+            r#"{{"apiVersion":"karpenter.sh/v1alpha1","kind":"NodeOverlay","metadata":{{"name":"o"}},"spec":{spec}}}"#
+        )
+    };
+    let small = r#""requirements":[{"key":"node.kubernetes.io/instance-type","operator":"In","values":["small-2x-amd64-linux"]}]"#;
+    let price = |spec: String| {
+        let ran = plan(&[pod("a", "1", "1Gi", ""), overlay(&spec)], &["--capacity-types", "on-demand"]);
+        ran.json()["summary"]["hourlyPrice"].as_f64().unwrap()
+    };
+    assert_eq!(price(format!(r#"{{{small},"priceAdjustment":"-50%"}}"#)), 0.05);
+    assert_eq!(price(format!(r#"{{{small},"priceAdjustment":"+0.01"}}"#)), 0.11);
+    assert_eq!(price(format!(r#"{{{small},"price":"0.9"}}"#)), 0.18);
+    let gadget = pod("a", "1", "1Gi", "").replace(r#""cpu":"1","#, r#""cpu":"1","example.com/gadget":"1","#);
+    let capacity = overlay(&format!(r#"{{{small},"capacity":{{"example.com/gadget":"2"}}}}"#));
+    assert_eq!(types(&plan(&[gadget, capacity], &["--capacity-types", "on-demand"])), ["small-2x-amd64-linux a 1"]);
+}
+
+#[test]
+fn buffers_keep_room() {
+    let deployment = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"d"},"spec":{"replicas":3,
+        "selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[
+        {"name":"c","resources":{"requests":{"cpu":"1","memory":"1Gi"}}}]}}}}"#;
+    let buffer = |spec: &str| {
+        format!(
+            r#"{{"apiVersion":"autoscaling.x-k8s.io/v1beta1","kind":"CapacityBuffer","metadata":{{"name":"spare","namespace":"d"}},
+            "spec":{{"scalableRef":{{"kind":"Deployment","name":"web"}},{spec}}}}}"#
+        )
+    };
+    for (spec, pods) in [
+        (r#""percentage":50"#, 5),
+        (r#""replicas":4"#, 7),
+        (r#""replicas":4,"limits":{"cpu":"2"}"#, 5),
+        (r#""limits":{"cpu":"3500m"}"#, 6),
+    ] {
+        let json = plan(&[deployment.to_owned(), buffer(spec)], &[]).json();
+        assert_eq!(json["summary"]["pods"], pods, "{spec}");
+    }
+    assert_eq!(plan(&[buffer(r#""replicas":1"#)], &[]).code, 65, "its workload is not there");
+}
+
+#[test]
+fn min_values_keep_other_types_open() {
+    let pool = |least: u32| {
+        pool(
+            "general",
+            &format!(r#"{{"key":"node.kubernetes.io/instance-type","operator":"Exists","minValues":{least}}}"#),
+            "",
+            "",
+        )
+    };
+    let ask = |cpu: &str, least| plan(&[pod("a", cpu, "1Gi", ""), pool(least)], &["--capacity-types", "on-demand"]);
+    // Both types hold a small pod; only one holds a large one.
+    assert_eq!(types(&ask("1", 2)), ["small-2x-amd64-linux a 1"]);
+    assert_eq!(ask("1", 2).json()["nodes"][0]["alternatives"].as_array().unwrap().len(), 1);
+    assert_eq!(types(&ask("3", 1)), ["large-4x-amd64-linux a 1"]);
+    assert_eq!(types(&ask("3", 2)), Vec::<String>::new());
+}

@@ -102,7 +102,7 @@ impl Cluster {
         })
     }
 
-    fn replicas(&self, template: &Template) -> i32 {
+    pub(super) fn replicas(&self, template: &Template) -> i32 {
         let by_autoscaler = || {
             let target = self.autoscalers.iter().find(|hpa| {
                 let namespace = hpa.metadata.namespace.as_deref().unwrap_or("default");

@@ -49,8 +49,6 @@ pub struct Notes {
     pub left_out: BTreeMap<&'static str, (usize, String)>,
     /// Pods that carry a rule which is not planned for, with an example.
     pub unsupported: BTreeMap<UnsupportedRule, (usize, String)>,
-    /// Kinds that are read but not planned for, and how many.
-    pub unused_kinds: BTreeMap<&'static str, usize>,
     /// Static NodePools, which launch nothing for pods.
     pub static_pools: Vec<String>,
     /// Workloads that were expanded to pods, and the pods.
@@ -77,16 +75,13 @@ impl Cluster {
     /// States the problem that the cluster poses.
     pub fn problem(&self, settings: Settings<'_>) -> Result<Assembled, ObjectError> {
         self.refuse_twins()?;
-        let mut notes = Notes {
-            unused_kinds: self.unused.clone(),
-            static_pools: self.static_pools.iter().cloned().collect(),
-            ..Notes::default()
-        };
+        let mut notes = Notes { static_pools: self.static_pools.iter().cloned().collect(), ..Notes::default() };
         let (daemons, source) = self.daemons(&settings)?;
         notes.daemons = source;
         let mut nodes = self.lower_nodes(&mut notes)?;
-        let (expanded, workloads) = self.expand()?;
+        let (mut expanded, workloads) = self.expand()?;
         notes.expanded = (workloads, expanded.len());
+        expanded.extend(self.headroom()?);
         let mut builder = Builder::new(Groups::gather(self, &expanded));
         self.take_pods(&settings, &mut nodes, &mut builder, &mut notes)?;
         self.take_workloads(&settings, expanded, &mut builder, &mut notes)?;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stowage_model::{LaunchLabels, Plan, Problem, Resources};
+use stowage_model::{LaunchLabels, NodePool, Plan, Problem, Resources};
 
 use crate::Rule;
 use crate::facts;
@@ -100,10 +100,11 @@ fn after<'a>(problem: &'a Problem, plan: &Plan) -> World<'a> {
     world
 }
 
-/// With a minimum of alternatives a launch may be refused for lack of them,
+/// With a minimum of alternatives, or of values, a launch may be refused for lack of them,
 /// which this rule does not judge.
 fn enough_alternatives(problem: &Problem) -> bool {
-    problem.min_alternatives == 0
+    let flexible = |pool: &NodePool| pool.requirements.iter().any(|(_, r)| r.min_values.is_some());
+    problem.min_alternatives == 0 && !problem.pools.iter().any(flexible)
 }
 
 /// What each pool's limits leave after the plan.

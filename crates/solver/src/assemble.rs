@@ -15,6 +15,8 @@ use crate::{Outcome, alternatives, explain};
 pub(crate) struct Assembly<'a> {
     problem: &'a Problem,
     launches: &'a [Launch],
+    /// Also those that pods are not packed for.
+    all: &'a [Launch],
     /// Pods of each shape not handed out yet, last first.
     waiting: Vec<Vec<u32>>,
     nodes: Vec<(usize, Vec<(u32, u32)>)>,
@@ -27,7 +29,7 @@ pub(crate) struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    pub(crate) fn new(problem: &'a Problem, launches: &'a [Launch]) -> Self {
+    pub(crate) fn new(problem: &'a Problem, launches: &'a [Launch], all: &'a [Launch]) -> Self {
         let mut waiting = vec![Vec::new(); problem.shapes.len()];
         for (index, pod) in problem.pods.iter().enumerate().rev() {
             waiting[pod.shape as usize].push(index as u32);
@@ -35,6 +37,7 @@ impl<'a> Assembly<'a> {
         Self {
             problem,
             launches,
+            all,
             waiting,
             nodes: Vec::new(),
             named: Vec::new(),
@@ -136,7 +139,7 @@ impl<'a> Assembly<'a> {
             let alternatives = known
                 .entry((index, filling))
                 .or_insert_with_key(|(_, filling)| {
-                    let holders = alternatives::holders(self.problem, self.launches, launch, filling);
+                    let holders = alternatives::holders(self.problem, self.all, launch, filling);
                     holders.into_iter().map(|(t, _)| t.name.to_string()).collect()
                 })
                 .clone();

@@ -113,7 +113,7 @@ pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Out
             answer = other;
         }
     }
-    let mut assembly = assemble::Assembly::new(problem, &launches);
+    let mut assembly = assemble::Assembly::new(problem, &launches, &all);
     match &demand.related {
         None => answer.rounds().for_each(|round| assembly.add(&round.packing, &round.solution)),
         Some(related) => {

@@ -10,6 +10,7 @@
 
 mod catalogs;
 mod pods;
+mod related;
 mod run;
 
 use std::path::PathBuf;
@@ -91,6 +92,18 @@ fn rows(place: &Workplace) -> Result<Vec<Row>, String> {
         rows.push(Row::new(&name, &spot, move || pods::shaped(1_000, 20, seed, true)));
         let name = format!("40 pods in 8 shapes, seed {seed}");
         rows.push(Row::new(&name, &cmr, move || pods::shaped(40, 8, seed, false)));
+    }
+    for seed in 1..=3 {
+        for count in [5_000, 20_000] {
+            let name = format!("{count} diverse pods, c/m/r amd64, seed {seed}");
+            rows.push(Row::new(&name, &cmr, move || related::diverse(count, seed, false)));
+        }
+        let name = format!("4000 diverse wishes, c/m/r amd64, seed {seed}");
+        rows.push(Row::new(&name, &cmr, move || related::diverse(4_000, seed, true)));
+        let name = format!("5000 pods and 1000 half-full nodes, seed {seed}");
+        rows.push(Row::new(&name, &cmr, move || related::half_full(1_000, 5_000, seed)));
+        let name = format!("40000 pods and 24 pools, seed {seed}");
+        rows.push(Row::new(&name, &cmr, move || related::pooled(24, 40_000, seed)));
     }
     rows.push(Row::new("two pods of 70 % of a node", &cmr, pods::seventy_percent));
     Ok(rows)

@@ -1,0 +1,229 @@
+//! Does the real kube-scheduler let every planned pod onto its planned node?
+//!
+//! ```text
+//! agreement CASES
+//! ```
+//!
+//! Random clusters are planned; the nodes, existing and planned, are created on a
+//! real API server; then each pod, pinned to its node by name, in the order of
+//! the plan. Each must be bound. Pods that the plan leaves over are created last
+//! and unpinned: the scheduler should find no place for them either.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use serde_json::{Value, json};
+use stowage_tests::cases;
+use stowage_tests::control_plane::{ControlPlane, Failure};
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("agreement: {error}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    bound: usize,
+    refused: usize,
+    left: usize,
+    placeable: usize,
+}
+
+fn run() -> Result<bool, Failure> {
+    let count: u64 = std::env::args().nth(1).ok_or("say how many cases")?.parse()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no root")?;
+    let built = Command::new(root.join("tests/control-plane/build")).stderr(Stdio::inherit()).output()?;
+    let tools = PathBuf::from(String::from_utf8(built.stdout)?.trim());
+    let compiled = Command::new("cargo")
+        .args(["build", "--release", "--quiet", "-p", "stowage-cli"])
+        .current_dir(root)
+        .status()?;
+    if !built.status.success() || !compiled.success() {
+        return Err("the tools do not build".into());
+    }
+    let plane = ControlPlane::start(&tools)?;
+    let types = std::env::temp_dir().join(format!("stowage-agreement-{}.json", std::process::id()));
+    std::fs::write(&types, cases::catalog().to_string())?;
+    let mut tally = Tally::default();
+    for seed in 0..count {
+        one(&plane, root, &types, seed, &mut tally)?;
+    }
+    std::fs::remove_file(&types)?;
+    println!("{count} cases: {} planned pods bound, {} refused", tally.bound, tally.refused);
+    println!("{} pods left over, of which the scheduler finds {} a place on these nodes", tally.left, tally.placeable);
+    Ok(tally.refused == 0)
+}
+
+fn one(plane: &ControlPlane, root: &Path, types: &Path, seed: u64, tally: &mut Tally) -> Result<(), Failure> {
+    let case = cases::case(seed);
+    let plan = plan(root, types, &case.list())?;
+    let mut pending: BTreeMap<String, Value> = BTreeMap::new();
+    let mut pools: BTreeMap<&str, &Value> = BTreeMap::new();
+    for object in &case.objects {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        match object["kind"].as_str().unwrap_or_default() {
+            "NodePool" => {
+                pools.insert(name, object);
+            }
+            "Node" => drop(plane.create("/api/v1/nodes", object)?),
+            "PersistentVolume" => drop(plane.create("/api/v1/persistentvolumes", &volume(object))?),
+            "PersistentVolumeClaim" => {
+                let mut claim = object.clone();
+                claim["spec"]["accessModes"] = json!(["ReadWriteOnce"]);
+                claim["spec"]["resources"] = json!({ "requests": { "storage": "1Gi" } });
+                drop(plane.create("/api/v1/namespaces/default/persistentvolumeclaims", &claim)?);
+            }
+            "Pod" if object["spec"]["nodeName"].is_null() => {
+                pending.insert(format!("default/{name}"), object.clone());
+            }
+            _ => drop(plane.create(PODS, object)?),
+        }
+    }
+    let mut host: BTreeMap<String, String> = BTreeMap::new();
+    for (index, node) in plan["nodes"].as_array().into_iter().flatten().enumerate() {
+        let name = format!("planned-{index}");
+        plane.create("/api/v1/nodes", &planned(&name, node, &pools))?;
+        host.extend(names(&node["pods"]).map(|pod| (pod, name.clone())));
+    }
+    for node in plan["existing"].as_array().into_iter().flatten() {
+        let name = node["name"].as_str().unwrap_or_default().to_owned();
+        host.extend(names(&node["pods"]).map(|pod| (pod, name.clone())));
+    }
+    let mut order: Vec<String> = names(&plan["order"]).collect();
+    order.extend(host.keys().filter(|pod| !order.contains(pod)).cloned().collect::<Vec<_>>());
+    for pod in &order {
+        let pinned = pinned(&pending[pod], &host[pod]);
+        match settled(plane, &pinned)? {
+            None => tally.bound += 1,
+            Some(message) => {
+                tally.refused += 1;
+                println!("case {seed}: {pod} is not let onto {}: {message}", host[pod]);
+            }
+        }
+    }
+    for unplaced in plan["unplaced"].as_array().into_iter().flatten() {
+        tally.left += 1;
+        let pod = &pending[unplaced["pod"].as_str().unwrap_or_default()];
+        tally.placeable += usize::from(settled(plane, pod)?.is_none());
+    }
+    clean(plane)
+}
+
+/// Creates a pod and waits for the scheduler's word: `None` once it is bound.
+fn settled(plane: &ControlPlane, pod: &Value) -> Result<Option<String>, Failure> {
+    let mut pod = pod.clone();
+    pod.as_object_mut().ok_or("no pod")?.remove("status");
+    plane.create(PODS, &pod)?;
+    let path = format!("{PODS}/{}", pod["metadata"]["name"].as_str().unwrap_or_default());
+    let verdict = std::cell::RefCell::new(None);
+    plane.wait(&path, |plane| {
+        let seen = plane.get(&path)?;
+        let mut conditions = seen["status"]["conditions"].as_array().into_iter().flatten();
+        let refused = conditions.find(|c| c["type"] == "PodScheduled" && c["status"] == "False");
+        if !seen["spec"]["nodeName"].is_null() {
+            return Ok(true);
+        }
+        if let Some(condition) = refused {
+            *verdict.borrow_mut() = Some(condition["message"].to_string());
+        }
+        Ok(refused.is_some())
+    })?;
+    let verdict = verdict.into_inner();
+    if verdict.is_some() {
+        // It must not come later and disturb the others.
+        plane.delete(&path)?;
+    }
+    Ok(verdict)
+}
+
+fn clean(plane: &ControlPlane) -> Result<(), Failure> {
+    for path in
+        [PODS, "/api/v1/namespaces/default/persistentvolumeclaims", "/api/v1/persistentvolumes", "/api/v1/nodes"]
+    {
+        plane.delete(path)?;
+        plane.wait(path, |plane| Ok(plane.get(path)?["items"].as_array().is_none_or(Vec::is_empty)))?;
+    }
+    Ok(())
+}
+
+fn names(list: &Value) -> impl Iterator<Item = String> {
+    list.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned))
+}
+
+fn volume(object: &Value) -> Value {
+    let mut volume = object.clone();
+    let name = &object["metadata"]["name"];
+    volume["spec"]["accessModes"] = json!(["ReadWriteOnce"]);
+    volume["spec"]["storageClassName"] = json!("disk");
+    volume["spec"]["claimRef"] = json!({ "kind": "PersistentVolumeClaim", "namespace": "default", "name": name });
+    volume
+}
+
+/// A planned node as its kubelet would register it.
+fn planned(name: &str, node: &Value, pools: &BTreeMap<&str, &Value>) -> Value {
+    let types = cases::catalog();
+    let kind = types.as_array().into_iter().flatten().find(|t| t["name"] == node["instanceType"]).cloned();
+    let kind = kind.unwrap_or_default();
+    let cores: i64 = kind["resources"]["cpu"].as_str().and_then(|cpu| cpu.parse().ok()).unwrap_or(0);
+    let resources = json!({
+        "cpu": format!("{}m", cores * 1000 - 100), "memory": format!("{}Mi", cores * 4 * 1024 - 10), "pods": "110",
+    });
+    let mut labels = json!({
+        "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": kind["architecture"],
+        "node.kubernetes.io/instance-type": node["instanceType"], "topology.kubernetes.io/zone": node["zone"],
+        "karpenter.sh/capacity-type": node["capacityType"], "karpenter.sh/nodepool": node["nodePool"],
+    });
+    for (key, value) in node["labels"].as_object().into_iter().flatten() {
+        labels[key] = value.clone();
+    }
+    let pool = pools.get(node["nodePool"].as_str().unwrap_or_default()).copied().cloned().unwrap_or_default();
+    json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": labels },
+        "spec": { "taints": pool["spec"]["template"]["spec"]["taints"] },
+        "status": { "capacity": resources, "allocatable": resources, "conditions": [{ "type": "Ready", "status": "True" }] },
+    })
+}
+
+/// The pod with its node as the only one that its affinity admits.
+fn pinned(pod: &Value, node: &str) -> Value {
+    let mut pod = pod.clone();
+    let field = json!({ "key": "metadata.name", "operator": "In", "values": [node] });
+    let path = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    match pod.pointer_mut(path).and_then(Value::as_array_mut) {
+        Some(terms) => terms.iter_mut().for_each(|term| term["matchFields"] = json!([field])),
+        None => {
+            if pod["spec"]["affinity"].is_null() {
+                pod["spec"]["affinity"] = json!({});
+            }
+            if pod["spec"]["affinity"]["nodeAffinity"].is_null() {
+                pod["spec"]["affinity"]["nodeAffinity"] = json!({});
+            }
+            pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
+                json!({ "nodeSelectorTerms": [{ "matchFields": [field] }] });
+        }
+    }
+    pod
+}
+
+fn plan(root: &Path, types: &Path, objects: &str) -> Result<Value, Failure> {
+    let mut child = Command::new(root.join("target/release/stowage"))
+        .args(["plan", "-", "-o", "json", "--no-timings", "--effort", "quick", "--catalog"])
+        .arg(types)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    child.stdin.take().ok_or("no standard input")?.write_all(objects.as_bytes())?;
+    let output = child.wait_with_output()?;
+    Ok(serde_json::from_slice(&output.stdout)?)
+}

@@ -1,0 +1,213 @@
+//! A real control plane on loopback: etcd, kube-apiserver and kube-scheduler,
+//! each a child process that ends with this value.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use ureq::Agent;
+
+/// Anything that goes wrong.
+pub type Failure = Box<dyn std::error::Error>;
+
+const TOKEN: &str = "test-admin";
+/// How long anything may take to become true.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The control plane.
+pub struct ControlPlane {
+    children: Vec<Child>,
+    folder: PathBuf,
+    base: String,
+    agent: Agent,
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        for child in self.children.iter_mut().rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl ControlPlane {
+    /// Starts one from the binaries in `tools` (see tests/control-plane/build).
+    pub fn start(tools: &Path) -> Result<Self, Failure> {
+        let folder = std::env::temp_dir().join(format!("stowage-control-plane-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let [client, peer, secure, scheduler] = free_ports()?;
+        let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
+        let config = Agent::config_builder().tls_config(tls).http_status_as_error(false);
+        let agent = config.timeout_global(Some(Duration::from_secs(20))).build().new_agent();
+        let base = format!("https://127.0.0.1:{secure}");
+        let mut plane = Self { children: Vec::new(), folder: folder.clone(), base, agent };
+        let file = |name: &str, text: &str| -> Result<String, Failure> {
+            let path = folder.join(name);
+            std::fs::write(&path, text)?;
+            Ok(path.display().to_string())
+        };
+        let tokens = file("tokens.csv", &format!("{TOKEN},admin,admin,system:masters\n"))?;
+        let key = folder.join("service-accounts.key").display().to_string();
+        let made = Command::new("openssl").args(["genrsa", "-out", &key, "2048"]).stderr(Stdio::null()).status()?;
+        if !made.success() {
+            return Err("openssl made no key".into());
+        }
+        let etcd = format!("http://127.0.0.1:{client}");
+        let neighbour = format!("http://127.0.0.1:{peer}");
+        plane.run(
+            tools,
+            "etcd",
+            &[
+                "--data-dir",
+                &folder.join("etcd").display().to_string(),
+                "--unsafe-no-fsync",
+                "--listen-client-urls",
+                &etcd,
+                "--advertise-client-urls",
+                &etcd,
+                "--listen-peer-urls",
+                &neighbour,
+                "--initial-advertise-peer-urls",
+                &neighbour,
+                "--initial-cluster",
+                &format!("default={neighbour}"),
+                "--log-level",
+                "error",
+            ],
+        )?;
+        plane.run(
+            tools,
+            "kube-apiserver",
+            &[
+                "--etcd-servers",
+                &etcd,
+                "--bind-address",
+                "127.0.0.1",
+                "--secure-port",
+                &secure.to_string(),
+                "--cert-dir",
+                &folder.join("certs").display().to_string(),
+                "--token-auth-file",
+                &tokens,
+                "--service-account-issuer",
+                "https://kubernetes.default.svc",
+                "--service-account-key-file",
+                &key,
+                "--service-account-signing-key-file",
+                &key,
+                "--authorization-mode",
+                "RBAC",
+                "--service-cluster-ip-range",
+                "10.0.0.0/24",
+                // No kubelet reports and no controller serves here.
+                "--disable-admission-plugins",
+                "ServiceAccount,TaintNodesByCondition,StorageObjectInUseProtection",
+            ],
+        )?;
+        plane.wait("the API server", |plane| {
+            Ok(plane.get("/readyz").is_ok_and(|_| plane.get("/api/v1/namespaces/default").is_ok()))
+        })?;
+        let kubeconfig = file(
+            "kubeconfig",
+            &format!(
+                "apiVersion: v1\nkind: Config\ncurrent-context: test\ncontexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n\
+             clusters: [{{name: test, cluster: {{server: \"{}\", insecure-skip-tls-verify: true}}}}]\n\
+             users: [{{name: test, user: {{token: {TOKEN}}}}}]\n",
+                plane.base
+            ),
+        )?;
+        plane.run(
+            tools,
+            "kube-scheduler",
+            &[
+                "--kubeconfig",
+                &kubeconfig,
+                "--authentication-kubeconfig",
+                &kubeconfig,
+                "--authorization-kubeconfig",
+                &kubeconfig,
+                "--leader-elect=false",
+                "--bind-address",
+                "127.0.0.1",
+                "--secure-port",
+                &scheduler.to_string(),
+                "--cert-dir",
+                &folder.join("scheduler-certs").display().to_string(),
+                "--kube-api-qps",
+                "1000",
+                "--kube-api-burst",
+                "1000",
+            ],
+        )?;
+        Ok(plane)
+    }
+
+    fn run(&mut self, tools: &Path, name: &str, args: &[&str]) -> Result<(), Failure> {
+        let log = std::fs::File::create(self.folder.join(format!("{name}.log")))?;
+        let child = Command::new(tools.join(name))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|e| format!("{name} does not start: {e}; run tests/control-plane/build"))?;
+        self.children.push(child);
+        Ok(())
+    }
+
+    /// Waits until `done`.
+    pub fn wait(&self, what: &str, done: impl Fn(&Self) -> Result<bool, Failure>) -> Result<(), Failure> {
+        let start = Instant::now();
+        while !done(self)? {
+            if start.elapsed() > PATIENCE {
+                return Err(format!("{what}: nothing after {PATIENCE:?}").into());
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    fn answered(&self, mut response: ureq::http::Response<ureq::Body>, what: &str) -> Result<Value, Failure> {
+        let text = response.body_mut().read_to_string()?;
+        if !response.status().is_success() {
+            return Err(format!("{what}: {}: {text}", response.status()).into());
+        }
+        Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// Reads an object or a list.
+    pub fn get(&self, path: &str) -> Result<Value, Failure> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let response = request.header("Authorization", format!("Bearer {TOKEN}")).call()?;
+        self.answered(response, path)
+    }
+
+    /// Creates an object.
+    pub fn create(&self, path: &str, object: &Value) -> Result<Value, Failure> {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let request =
+            request.header("Authorization", format!("Bearer {TOKEN}")).header("Content-Type", "application/json");
+        let response = request.send(object.to_string())?;
+        self.answered(response, &format!("create {path} {object}"))
+    }
+
+    /// Deletes an object, or everything of a collection, at once.
+    pub fn delete(&self, path: &str) -> Result<(), Failure> {
+        let request = self.agent.delete(format!("{}{path}?gracePeriodSeconds=0", self.base));
+        let response = request.header("Authorization", format!("Bearer {TOKEN}")).call()?;
+        self.answered(response, path).map(|_| ())
+    }
+}
+
+fn free_ports() -> Result<[u16; 4], Failure> {
+    let listeners: Vec<TcpListener> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let mut ports = [0; 4];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}

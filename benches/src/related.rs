@@ -66,14 +66,14 @@ pub fn diverse(count: usize, seed: u64, wishes: bool) -> Value {
     list(pods.collect())
 }
 
-/// Nodes of eight cores, each with one pod of half of it, and pods that wait.
+/// Nodes of four cores, each with one pod of half of it, and pods that wait.
 pub fn half_full(nodes: usize, count: usize, seed: u64) -> Value {
     let mut random = Random::new(seed);
     let mut items = Vec::new();
     for index in 0..nodes {
         let name = format!("node-{index}");
         let zone = random.pick(&["us-east-1a", "us-east-1b", "us-east-1c"]);
-        let resources = json!({ "cpu": "8", "memory": "32Gi", "pods": "110" });
+        let resources = json!({ "cpu": "4", "memory": "16Gi", "pods": "110" });
         items.push(json!({
             "apiVersion": "v1", "kind": "Node",
             "metadata": { "name": name, "labels": { ZONE: zone, HOST: name, "kubernetes.io/arch": "amd64",
@@ -84,7 +84,7 @@ pub fn half_full(nodes: usize, count: usize, seed: u64) -> Value {
         items.push(json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": { "name": format!("running-{index}"), "namespace": "bench" },
             "spec": { "nodeName": name, "containers": [{ "name": "main", "image": "example/main",
-                "resources": { "requests": { "cpu": "4", "memory": "16Gi" } } }] },
+                "resources": { "requests": { "cpu": "2", "memory": "8Gi" } } }] },
             "status": { "phase": "Running" },
         }));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::harness::plan;
+use super::harness::{CATALOG, TempFile, list, plan, stowage};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 const HOST: &str = "kubernetes.io/hostname";
@@ -232,4 +232,40 @@ fn revisions_are_spread_apart() {
     let (nodes, codes) = placed(&items, &[]);
     // Each revision counts for itself, so both may share the cheapest zone.
     assert_eq!((nodes.len(), codes.len()), (1, 0));
+}
+
+#[test]
+fn the_judge_refuses_broken_relations() {
+    let apart = required("podAntiAffinity", &term(HOST, "web"));
+    let even = spread(ZONE, json!({}));
+    type Forge = fn(&mut Value);
+    let forgeries: [(&Value, Forge); 4] = [
+        (&apart, |plan| {
+            let pod = plan["nodes"][1]["pods"].as_array_mut().unwrap().pop().unwrap();
+            plan["nodes"][0]["pods"].as_array_mut().unwrap().push(pod);
+        }),
+        (&apart, |plan| drop(plan.as_object_mut().unwrap().remove("order"))),
+        (&apart, |plan| plan["order"][0] = plan["order"][1].clone()),
+        // All in one zone, which admits them all but for their rule.
+        (&even, |plan| {
+            let moved = plan["nodes"][1]["pods"].clone();
+            plan["nodes"][1]["pods"] = json!([]);
+            plan["nodes"][0]["pods"].as_array_mut().unwrap().extend(moved.as_array().unwrap().clone());
+        }),
+    ];
+    let types = TempFile::new("types.json", CATALOG);
+    for (index, (rule, forge)) in forgeries.into_iter().enumerate() {
+        let items: Vec<String> = many(4, &web(), rule).iter().map(Value::to_string).collect();
+        let input = TempFile::new("pods.json", &list(&items));
+        let args = ["plan", input.path(), "--catalog", types.path(), "-o", "json"];
+        let honest = stowage(&args, "").json();
+        let verdict = |plan: &Value| {
+            let file = TempFile::new("plan.json", &plan.to_string());
+            stowage(&["check", file.path(), input.path(), "--catalog", types.path()], "").code
+        };
+        assert_eq!(verdict(&honest), 0);
+        let mut forged = honest.clone();
+        forge(&mut forged);
+        assert_eq!(verdict(&forged), 1, "forgery {index}");
+    }
 }

@@ -74,6 +74,9 @@ pub(crate) struct InputArgs {
     /// What becomes of preferences: respect meets them wherever a pod still finds a place
     #[arg(long, value_enum, default_value_t = PreferenceChoice::Respect)]
     pub(crate) preference_policy: PreferenceChoice,
+    /// Leave out pending pods with a priority below this one
+    #[arg(long, value_name = "PRIORITY", allow_negative_numbers = true)]
+    pub(crate) expendable_priority: Option<i32>,
     /// Plan the rest when some objects are malformed
     #[arg(long)]
     pub(crate) keep_going: bool,

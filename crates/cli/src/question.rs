@@ -47,6 +47,7 @@ pub(crate) fn pose(args: &InputArgs, machines: &MachineArgs, min_alternatives: u
         pools,
         type_sets,
         default_daemons,
+        expendable_below: args.expendable_priority,
         price_of: &|node| catalog.price_of(node),
         wanted: &wanted,
     })?;
@@ -227,6 +228,7 @@ fn daemons(
             let own = input::read(&[file.into()], args.keep_going)?;
             let never = |_: &str, _: &BTreeMap<String, String>| false;
             let assembled = own.cluster.problem(Settings {
+                expendable_below: None,
                 replan: Replan::Auto,
                 pools: Vec::new(),
                 type_sets: Vec::new(),

@@ -5,9 +5,13 @@
 //! ```
 //!
 //! Random clusters are planned; the nodes, existing and planned, are created on a
-//! real API server; then each pod, pinned to its node by name, in the order of
-//! the plan. Each must be bound. Pods that the plan leaves over are created last
-//! and unpinned: the scheduler should find no place for them either.
+//! real API server; then each pod, pinned to its node, in the order of the plan.
+//! Each must be bound. Pods that the plan leaves over are created last and
+//! unpinned: the scheduler should find no place for them either.
+//!
+//! A pin is a resource that only one node has. A pin by node affinity would hide
+//! all other nodes from spread constraints, which count only nodes that a pod's
+//! affinity admits, and so test nothing there.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -67,6 +71,26 @@ fn run() -> Result<bool, Failure> {
 fn one(plane: &ControlPlane, root: &Path, types: &Path, seed: u64, tally: &mut Tally) -> Result<(), Failure> {
     let case = cases::case(seed);
     let plan = plan(root, types, &case.list())?;
+    let mut host: BTreeMap<String, String> = BTreeMap::new();
+    for (index, node) in plan["nodes"].as_array().into_iter().flatten().enumerate() {
+        host.extend(names(&node["pods"]).map(|pod| (pod, format!("planned-{index}"))));
+    }
+    for node in plan["existing"].as_array().into_iter().flatten() {
+        let name = node["name"].as_str().unwrap_or_default().to_owned();
+        host.extend(names(&node["pods"]).map(|pod| (pod, name.clone())));
+    }
+    let mut order: Vec<String> = names(&plan["order"]).collect();
+    order.extend(host.keys().filter(|pod| !order.contains(pod)).cloned().collect::<Vec<_>>());
+    let with_pins = |mut node: Value| {
+        for (pin, pod) in order.iter().enumerate() {
+            if node["metadata"]["name"] == host[pod].as_str() {
+                for list in ["capacity", "allocatable"] {
+                    node["status"][list][resource(pin)] = json!("1");
+                }
+            }
+        }
+        node
+    };
     let mut pending: BTreeMap<String, Value> = BTreeMap::new();
     let mut pools: BTreeMap<&str, &Value> = BTreeMap::new();
     for object in &case.objects {
@@ -75,7 +99,7 @@ fn one(plane: &ControlPlane, root: &Path, types: &Path, seed: u64, tally: &mut T
             "NodePool" => {
                 pools.insert(name, object);
             }
-            "Node" => drop(plane.create("/api/v1/nodes", object)?),
+            "Node" => drop(plane.create("/api/v1/nodes", &with_pins(object.clone()))?),
             "PersistentVolume" => drop(plane.create("/api/v1/persistentvolumes", &volume(object))?),
             "PersistentVolumeClaim" => {
                 let mut claim = object.clone();
@@ -89,20 +113,11 @@ fn one(plane: &ControlPlane, root: &Path, types: &Path, seed: u64, tally: &mut T
             _ => drop(plane.create(PODS, object)?),
         }
     }
-    let mut host: BTreeMap<String, String> = BTreeMap::new();
     for (index, node) in plan["nodes"].as_array().into_iter().flatten().enumerate() {
-        let name = format!("planned-{index}");
-        plane.create("/api/v1/nodes", &planned(&name, node, &pools))?;
-        host.extend(names(&node["pods"]).map(|pod| (pod, name.clone())));
+        plane.create("/api/v1/nodes", &with_pins(planned(&format!("planned-{index}"), node, &pools)))?;
     }
-    for node in plan["existing"].as_array().into_iter().flatten() {
-        let name = node["name"].as_str().unwrap_or_default().to_owned();
-        host.extend(names(&node["pods"]).map(|pod| (pod, name.clone())));
-    }
-    let mut order: Vec<String> = names(&plan["order"]).collect();
-    order.extend(host.keys().filter(|pod| !order.contains(pod)).cloned().collect::<Vec<_>>());
-    for pod in &order {
-        let pinned = pinned(&pending[pod], &host[pod]);
+    for (pin, pod) in order.iter().enumerate() {
+        let pinned = pinned(&pending[pod], pin);
         match settled(plane, &pinned)? {
             None => tally.bound += 1,
             Some(message) => {
@@ -194,24 +209,17 @@ fn planned(name: &str, node: &Value, pools: &BTreeMap<&str, &Value>) -> Value {
     })
 }
 
-/// The pod with its node as the only one that its affinity admits.
-fn pinned(pod: &Value, node: &str) -> Value {
+/// The resource that pins one pod.
+fn resource(pin: usize) -> String {
+    format!("example.com/pin-{pin}")
+}
+
+/// The pod, asking for what only its node has.
+fn pinned(pod: &Value, pin: usize) -> Value {
     let mut pod = pod.clone();
-    let field = json!({ "key": "metadata.name", "operator": "In", "values": [node] });
-    let path = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
-    match pod.pointer_mut(path).and_then(Value::as_array_mut) {
-        Some(terms) => terms.iter_mut().for_each(|term| term["matchFields"] = json!([field])),
-        None => {
-            if pod["spec"]["affinity"].is_null() {
-                pod["spec"]["affinity"] = json!({});
-            }
-            if pod["spec"]["affinity"]["nodeAffinity"].is_null() {
-                pod["spec"]["affinity"]["nodeAffinity"] = json!({});
-            }
-            pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
-                json!({ "nodeSelectorTerms": [{ "matchFields": [field] }] });
-        }
-    }
+    let resources = &mut pod["spec"]["containers"][0]["resources"];
+    resources["requests"][resource(pin)] = json!("1");
+    resources["limits"] = json!({ resource(pin): "1" });
     pod
 }
 

@@ -275,3 +275,18 @@ fn min_values_keep_other_types_open() {
     assert_eq!(types(&ask("3", 1)), ["large-4x-amd64-linux a 1"]);
     assert_eq!(types(&ask("3", 2)), Vec::<String>::new());
 }
+
+#[test]
+fn pods_that_need_no_node_of_their_own_are_left_out() {
+    let node = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"},"status":{"allocatable":{"cpu":"2","memory":"8Gi","pods":"9"}}}"#;
+    let nominated = pod("waits", "1500m", "1Gi", "")
+        .replace(r#""phase":"Pending""#, r#""phase":"Pending","nominatedNodeName":"n1""#);
+    let json = plan(&[node.to_owned(), nominated, pod("a", "1", "1Gi", "")], &[]).json();
+    assert!(json["warnings"].to_string().contains("d/waits: is nominated to a node"), "{}", json["warnings"]);
+    // Its room on the node is kept.
+    assert_eq!((json["existing"].as_array().unwrap().len(), &json["summary"]["newNodes"]), (0, &serde_json::json!(1)));
+    let cheap = pod("cheap", "1", "1Gi", r#","priority":-20"#);
+    let json = plan(&[cheap, pod("a", "1", "1Gi", "")], &["--expendable-priority", "-10"]).json();
+    assert_eq!(json["summary"]["pods"], 1);
+    assert!(json["warnings"].to_string().contains("d/cheap: has a priority below the cut-off"));
+}

@@ -40,11 +40,22 @@ impl Cluster {
                     notes.bound += 1;
                 }
                 (PodState::Daemon | PodState::Mirror | PodState::Leaving | PodState::Finished, None) => {}
+                (PodState::Nominated, Some(node)) => {
+                    self.occupy(node, pod, &builder.groups);
+                    leave_out(notes, "is nominated to a node that makes room for it");
+                }
                 (PodState::Gated, _) => leave_out(notes, "has scheduling gates"),
                 (PodState::OtherScheduler, _) => leave_out(notes, "is for another scheduler"),
                 (PodState::Bound, None) if !replan_all => leave_out(notes, "runs on a node that is not in the input"),
                 (PodState::Finished, Some(_)) => {}
-                (PodState::Bound | PodState::Pending, _) => {
+                (PodState::Pending | PodState::Nominated, _)
+                    if settings
+                        .expendable_below
+                        .is_some_and(|least| self.shapes.get(pod.shape).shape.priority < least) =>
+                {
+                    leave_out(notes, "has a priority below the cut-off");
+                }
+                (PodState::Bound | PodState::Pending | PodState::Nominated, _) => {
                     let namespace = self.names.get(pod.namespace);
                     if !(settings.wanted)(namespace, self.label_sets.get(pod.labels)) {
                         continue;

@@ -19,6 +19,8 @@ pub enum PodState {
     Gated,
     /// Another scheduler's.
     OtherScheduler,
+    /// Waits until a node that it is nominated to has room.
+    Nominated,
     /// On a node.
     Bound,
     /// On a node, going away.
@@ -79,9 +81,16 @@ fn state(pod: &Pod) -> PodState {
         PodState::OtherScheduler
     } else if spec.and_then(|s| s.scheduling_gates.as_ref()).is_some_and(|gates| !gates.is_empty()) {
         PodState::Gated
+    } else if nominated(pod).is_some() {
+        PodState::Nominated
     } else {
         PodState::Pending
     }
+}
+
+/// The node that pre-emption is making room on.
+fn nominated(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref().and_then(|s| s.nominated_node_name.as_deref()).filter(|name| !name.is_empty())
 }
 
 impl Cluster {
@@ -102,7 +111,12 @@ impl Cluster {
             shape: self.shapes.index(lowered),
             labels: self.label_sets.index(workload_labels(pod)),
             owner: self.owners.index(Bare { kind, name: owner }),
-            node: spec.node_name.filter(|n| !n.is_empty()).map(|n| self.names.index(n.as_str().into())),
+            node: spec
+                .node_name
+                .as_deref()
+                .filter(|n| !n.is_empty())
+                .or_else(|| nominated(pod))
+                .map(|n| self.names.index(n.into())),
             state,
         };
         self.pods.push(record);

@@ -36,6 +36,8 @@ pub struct Settings<'a> {
     pub type_sets: Vec<Vec<InstanceType>>,
     /// DaemonSets to assume where the input has none.
     pub default_daemons: Vec<Daemon>,
+    /// Pending pods of lower priority are not planned for.
+    pub expendable_below: Option<i32>,
     /// What an existing node costs.
     pub price_of: &'a dyn Fn(&Node) -> Option<Price>,
     /// Whether a pod belongs to the question, by namespace and labels.

@@ -70,11 +70,14 @@ pub(crate) struct Budget {
 }
 
 impl Effort {
-    pub(crate) fn budget(self, classes: usize) -> Budget {
+    pub(crate) fn budget(self, classes: usize, profiles: usize) -> Budget {
         // With thousands of classes each knapsack is long, and pods are so varied
         // that a single greedy which follows the demand is enough.
         let biases: &[f64] = match classes {
             0..=120 => &[0.0, 0.05, 0.15, 0.4, 1.0],
+            121..=400 if profiles == 1 => &[0.0, 0.05, 0.15, 0.4, 1.0],
+            401..=2_000 if profiles == 1 => &[0.0, 0.15],
+            // Pods pinned to many places multiply the offers to look at.
             121..=2_000 => &[0.15],
             _ => &[],
         };

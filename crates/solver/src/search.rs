@@ -34,7 +34,7 @@ pub(crate) struct Found {
 
 /// Searches one island.
 pub(crate) fn search(packing: &Packing, options: &Options, monitor: &dyn Monitor) -> Found {
-    let budget = options.effort.budget(packing.classes.len());
+    let budget = options.effort.budget(packing.classes.len(), packing.profiles.len());
     let mut kernel = Knapsack::default();
     let mut best = Best::new(packing, first_fit::pack(packing), monitor);
     best.report("first fit", 0.0);

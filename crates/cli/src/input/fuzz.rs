@@ -92,6 +92,7 @@ fn fuzz_readers_never_panic() {
         // Lowering and stating the problem must hold up as well.
         let never = |_: &str, _: &std::collections::BTreeMap<String, String>| true;
         drop(input.cluster.problem(stowage_k8s::Settings {
+            expendable_below: None,
             replan: stowage_k8s::cluster::Replan::All,
             pools: input.cluster.pools().cloned().collect(),
             type_sets: vec![Vec::new()],

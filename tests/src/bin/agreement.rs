@@ -116,9 +116,10 @@ fn one(plane: &ControlPlane, root: &Path, types: &Path, seed: u64, tally: &mut T
     for (index, node) in plan["nodes"].as_array().into_iter().flatten().enumerate() {
         plane.create("/api/v1/nodes", &with_pins(planned(&format!("planned-{index}"), node, &pools)))?;
     }
+    let nodes = plane.get("/api/v1/nodes")?["items"].as_array().map_or(0, Vec::len);
     for (pin, pod) in order.iter().enumerate() {
         let pinned = pinned(&pending[pod], pin);
-        match settled(plane, &pinned)? {
+        match settled(plane, &pinned, nodes)? {
             None => tally.bound += 1,
             Some(message) => {
                 tally.refused += 1;
@@ -126,16 +127,16 @@ fn one(plane: &ControlPlane, root: &Path, types: &Path, seed: u64, tally: &mut T
             }
         }
     }
-    for unplaced in plan["unplaced"].as_array().into_iter().flatten() {
+    for unplaced in plan["unplaced"].as_array().into_iter().flatten().filter(|_| nodes > 0) {
         tally.left += 1;
         let pod = &pending[unplaced["pod"].as_str().unwrap_or_default()];
-        tally.placeable += usize::from(settled(plane, pod)?.is_none());
+        tally.placeable += usize::from(settled(plane, pod, nodes)?.is_none());
     }
     clean(plane)
 }
 
 /// Creates a pod and waits for the scheduler's word: `None` once it is bound.
-fn settled(plane: &ControlPlane, pod: &Value) -> Result<Option<String>, Failure> {
+fn settled(plane: &ControlPlane, pod: &Value, nodes: usize) -> Result<Option<String>, Failure> {
     let mut pod = pod.clone();
     pod.as_object_mut().ok_or("no pod")?.remove("status");
     plane.create(PODS, &pod)?;
@@ -148,10 +149,14 @@ fn settled(plane: &ControlPlane, pod: &Value) -> Result<Option<String>, Failure>
         if !seen["spec"]["nodeName"].is_null() {
             return Ok(true);
         }
-        if let Some(condition) = refused {
-            *verdict.borrow_mut() = Some(condition["message"].to_string());
+        // A word about fewer nodes came before the scheduler knew them all; it
+        // looks again at each.
+        let message = refused.and_then(|condition| condition["message"].as_str()).unwrap_or_default();
+        let last = message.starts_with(&format!("0/{nodes} nodes"));
+        if last {
+            *verdict.borrow_mut() = Some(message.to_owned());
         }
-        Ok(refused.is_some())
+        Ok(last)
     })?;
     let verdict = verdict.into_inner();
     if verdict.is_some() {

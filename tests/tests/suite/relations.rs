@@ -269,3 +269,17 @@ fn the_judge_refuses_broken_relations() {
         assert_eq!(verdict(&forged), 1, "forgery {index}");
     }
 }
+
+#[test]
+fn headroom_beside_rules_between_pods_is_placed_last() {
+    let deployment = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web", "namespace": "d" },
+        "spec": { "replicas": 2, "selector": { "matchLabels": web() }, "template": { "metadata": { "labels": web() },
+            "spec": labelled("x", &web(), required("podAntiAffinity", &term(ZONE, "web")))["spec"] } } });
+    let buffer = json!({ "apiVersion": "autoscaling.x-k8s.io/v1beta1", "kind": "CapacityBuffer",
+        "metadata": { "name": "spare", "namespace": "d" },
+        "spec": { "replicas": 1, "scalableRef": { "kind": "Deployment", "name": "web" } } });
+    let items = [deployment, buffer].map(|item| item.to_string());
+    let json = plan(&items, &[]).json();
+    let unplaced: Vec<&str> = json["unplaced"].as_array().unwrap().iter().map(|u| u["pod"].as_str().unwrap()).collect();
+    assert_eq!(unplaced, ["d/spare-buffer-0"]);
+}

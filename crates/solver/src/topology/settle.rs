@@ -1,6 +1,7 @@
 //! From packed counts to kinds of pods on nodes, each of them let in by the
 //! state, in an order that holds.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 use stowage_model::{Problem, Resources};
@@ -107,11 +108,17 @@ pub(crate) fn one_by_one(
 
 impl Settled {
     /// Lexicographic worth: unplaced pods by priority, then the price.
-    pub(crate) fn rank(&self, problem: &Problem, launches: &[Launch], related: &Related) -> (Vec<(i32, u32)>, i64) {
-        let mut unplaced: BTreeMap<i32, u32> = problem.shapes.iter().map(|shape| (-shape.priority, 0)).collect();
+    pub(crate) fn rank(
+        &self,
+        problem: &Problem,
+        launches: &[Launch],
+        related: &Related,
+    ) -> (Vec<(Reverse<i32>, u32)>, i64) {
+        let mut unplaced: BTreeMap<Reverse<i32>, u32> =
+            problem.shapes.iter().map(|shape| (Reverse(shape.priority), 0)).collect();
         for (kind, (count, _)) in &self.left {
             let priority = problem.shapes[related.kinds[*kind].of as usize].priority;
-            *unplaced.entry(-priority).or_default() += count;
+            *unplaced.entry(Reverse(priority)).or_default() += count;
         }
         let price = self.nodes.iter().map(|launch| launches[*launch].offering(problem).price.nanos()).sum();
         (unplaced.into_iter().collect(), price)

@@ -101,30 +101,31 @@ const SHUFFLES: u64 = 24;
 /// Solves a problem. A plan always exists, be it one that places nothing.
 pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Outcome {
     let all = launches::launches(problem);
-    let launches = if launches::asks_for_values(problem) { launches::flexible(problem, &all) } else { all.clone() };
-    let demand = Demand::of(problem, &launches);
-    let mut answer = Answer::find(problem, &launches, &demand, options, monitor);
+    let narrowed = launches::asks_for_values(problem).then(|| launches::flexible(problem, &all));
+    let launches = narrowed.as_deref().unwrap_or(&all);
+    let demand = Demand::of(problem, launches);
+    let mut answer = Answer::find(problem, launches, &demand, options, monitor);
     // Limits that bind split the search into rounds, each best by itself: the
     // baseline may still be better as a whole.
     if !answer.first.packing.limits.is_empty() && options.algorithm == Algorithm::Optimise {
         let baseline = Options { algorithm: Algorithm::FirstFit, ..options.clone() };
-        let other = Answer::find(problem, &launches, &demand, &baseline, monitor);
+        let other = Answer::find(problem, launches, &demand, &baseline, monitor);
         if other.rank(&demand) < answer.rank(&demand) {
             answer = other;
         }
     }
-    let mut assembly = assemble::Assembly::new(problem, &launches, &all);
+    let mut assembly = assemble::Assembly::new(problem, launches, &all);
     match &demand.related {
         None => answer.rounds().for_each(|round| assembly.add(&round.packing, &round.solution)),
         Some(related) => {
             let rounds: Vec<_> = answer.rounds().map(|round| (&round.packing, &round.solution)).collect();
-            let mut settled = settle::settle(problem, &launches, &demand, related, &rounds, Turn::Largest);
-            let rank = |settled: &Settled| settled.rank(problem, &launches, related);
+            let mut settled = settle::settle(problem, launches, &demand, related, &rounds, Turn::Largest);
+            let rank = |settled: &Settled| settled.rank(problem, launches, related);
             if !settled.left.is_empty() && options.algorithm == Algorithm::Optimise {
                 let baseline = Options { algorithm: Algorithm::FirstFit, ..options.clone() };
-                let plain = Answer::find(problem, &launches, &demand, &baseline, monitor);
+                let plain = Answer::find(problem, launches, &demand, &baseline, monitor);
                 let rounds: Vec<_> = plain.rounds().map(|round| (&round.packing, &round.solution)).collect();
-                let other = settle::settle(problem, &launches, &demand, related, &rounds, Turn::Choosiest);
+                let other = settle::settle(problem, launches, &demand, related, &rounds, Turn::Choosiest);
                 if rank(&other) < rank(&settled) {
                     settled = other;
                 }
@@ -135,12 +136,12 @@ pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Out
                 if settled.left.is_empty() && (!short || turn != Turn::Largest) || monitor.stop().is_some() {
                     continue;
                 }
-                let other = settle::one_by_one(problem, &launches, &demand, related, turn);
+                let other = settle::one_by_one(problem, launches, &demand, related, turn);
                 if rank(&other) < rank(&settled) {
                     settled = other;
                 }
             }
-            assembly.settle(settled, |kind| related.kinds[kind].of);
+            assembly.settle(settled, |kind| related.shape_of[kind]);
         }
     }
     let proofs = answer.proofs(problem, &all, &demand, &assembly.placed());

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use stowage_model::{PodShape, Price, Problem, ResourceName, Resources, Topology};
 
-use super::demand::{Kind, Related};
+use super::demand::Related;
 use super::relax;
 use super::state::State;
 use crate::filters::{Place, admitted_by_labels};
@@ -129,15 +129,14 @@ fn guarded(problem: &Problem, shapes: &[PodShape]) -> BTreeSet<u32> {
 fn kinds(problem: &Problem, ground: &Ground<'_>, advised: bool) -> Related {
     let mut related = Related::default();
     for (index, shape) in problem.shapes.iter().enumerate() {
-        let mut levels: Vec<(usize, PodShape)> =
-            relax::levels(problem, shape, advised).into_iter().enumerate().collect();
-        while levels.len() > 1 && !ground.anywhere(&levels[0].1) {
+        let mut levels = relax::levels(problem, shape, advised);
+        while levels.len() > 1 && !ground.anywhere(&levels[0]) {
             levels.remove(0);
         }
         let mut own = Vec::new();
-        for (level, shape) in levels {
-            own.push(related.kinds.len());
-            related.kinds.push(Kind { of: index as u32, level });
+        for shape in levels {
+            own.push(related.shapes.len());
+            related.shape_of.push(index as u32);
             related.shapes.push(shape);
         }
         related.levels.push(own);

@@ -17,13 +17,10 @@ pub(crate) struct Part {
     pub(crate) kinds: Vec<(usize, u32)>,
 }
 
-/// A kind: pods of one shape, as demanding as they still are.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Kind {
-    /// Index of the problem's shape.
-    pub(crate) of: u32,
-    /// How many wishes were dropped.
-    pub(crate) level: usize,
+impl Part {
+    fn count(&self) -> u32 {
+        self.kinds.iter().map(|(_, count)| count).sum()
+    }
 }
 
 /// Everything to be packed.
@@ -38,8 +35,10 @@ pub(crate) struct Demand {
 /// What settling needs to know.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Related {
-    pub(crate) kinds: Vec<Kind>,
-    /// The shapes of the kinds.
+    /// Per kind (pods of one shape, as demanding as they still are), the problem's
+    /// shape.
+    pub(crate) shape_of: Vec<u32>,
+    /// What pods of each kind are like.
     pub(crate) shapes: Vec<PodShape>,
     /// Per shape of the problem, its kinds, the most demanding first.
     pub(crate) levels: Vec<Vec<usize>>,
@@ -118,7 +117,7 @@ impl Demand {
         }
         for Assigned { kind, pins } in assigned {
             let part = match parts.get(&(kind, pins)) {
-                Some(part) => builder.again(*part, kind),
+                Some(part) => builder.count(*part, kind, 1),
                 None => {
                     let mut shape = related.shapes[kind].clone();
                     for (key, value) in &related.pins[pins] {
@@ -140,14 +139,13 @@ impl Demand {
             }
         }
         let mut slots = builder.slots;
-        let count = |part: &Part| part.kinds.iter().map(|(_, count)| count).sum();
-        slots.thin_out(builder.parts.iter().map(|part| (&part.shape, count(part))));
+        slots.thin_out(builder.parts.iter().map(|part| (&part.shape, part.count())));
         Self { parts: builder.parts, slots, related: Some(related) }
     }
 
     /// How many pods each part has.
     pub(crate) fn counts(&self) -> Vec<u32> {
-        self.parts.iter().map(|part| part.kinds.iter().map(|(_, count)| count).sum()).collect()
+        self.parts.iter().map(Part::count).collect()
     }
 }
 
@@ -188,17 +186,14 @@ impl Builder {
             self.parts.push(Part { shape: shape.clone(), kinds: Vec::new() });
             next
         });
-        match self.parts[part].kinds.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, n)) => *n += count,
-            None => self.parts[part].kinds.push((kind, count)),
-        }
-        part
+        self.count(part, kind, count)
     }
 
-    /// One more pod of a kind that is in the part already.
-    fn again(&mut self, part: usize, kind: usize) -> usize {
-        if let Some((_, count)) = self.parts[part].kinds.iter_mut().find(|(known, _)| *known == kind) {
-            *count += 1;
+    /// Counts more pods of a kind in a part.
+    fn count(&mut self, part: usize, kind: usize, count: u32) -> usize {
+        match self.parts[part].kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, known)) => *known += count,
+            None => self.parts[part].kinds.push((kind, count)),
         }
         part
     }

@@ -148,7 +148,7 @@ impl<'a> Finisher<'a> {
             self.planned[node].pods += 1;
         }
         self.state.put(kind, self.spot(host));
-        self.order.push((self.related.kinds[kind].of, host));
+        self.order.push((self.related.shape_of[kind], host));
     }
 
     /// Places `left`, and says how everything ended.
@@ -222,7 +222,7 @@ impl<'a> Finisher<'a> {
     }
 
     fn levels(&self, kind: usize) -> Vec<usize> {
-        let levels = &self.related.levels[self.related.kinds[kind].of as usize];
+        let levels = &self.related.levels[self.related.shape_of[kind] as usize];
         levels.iter().copied().filter(|level| *level >= kind).collect()
     }
 

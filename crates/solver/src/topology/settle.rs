@@ -117,7 +117,7 @@ impl Settled {
         let mut unplaced: BTreeMap<Reverse<i32>, u32> =
             problem.shapes.iter().map(|shape| (Reverse(shape.priority), 0)).collect();
         for (kind, (count, _)) in &self.left {
-            let priority = problem.shapes[related.kinds[*kind].of as usize].priority;
+            let priority = problem.shapes[related.shape_of[*kind] as usize].priority;
             *unplaced.entry(Reverse(priority)).or_default() += count;
         }
         let price = self.nodes.iter().map(|launch| launches[*launch].offering(problem).price.nanos()).sum();

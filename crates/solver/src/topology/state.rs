@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use stowage_model::taint::first_untolerated;
 use stowage_model::{HostPort, PodShape, Problem, Spread, Topology, labels};
 
-use super::demand::{Kind, Related};
+use super::demand::Related;
 use crate::filters::Place;
 
 pub(crate) use self::admission::Refusal;
@@ -99,8 +99,8 @@ impl<'a> State<'a> {
             kinds: Vec::new(),
             counters_by_group: vec![Vec::new(); groups],
         };
-        let last = |kind: &Kind| related.levels[kind.of as usize].last().copied().unwrap_or(0);
-        let firm: Vec<usize> = related.kinds.iter().map(last).collect();
+        let last = |shape: &u32| related.levels[*shape as usize].last().copied().unwrap_or(0);
+        let firm: Vec<usize> = related.shape_of.iter().map(last).collect();
         let mut known = HashMap::new();
         // Which nodes count is decided by requirements, not by wishes.
         for (shape, firm) in related.shapes.iter().zip(&firm) {

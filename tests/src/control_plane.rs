@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use ureq::Agent;
 
-/// Anything that goes wrong.
-pub type Failure = Box<dyn std::error::Error>;
+use crate::Failure;
 
 const TOKEN: &str = "test-admin";
 /// How long anything may take to become true.

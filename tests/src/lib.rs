@@ -2,3 +2,7 @@
 
 pub mod cases;
 pub mod control_plane;
+pub mod planner;
+
+/// Anything that goes wrong.
+pub type Failure = Box<dyn std::error::Error>;

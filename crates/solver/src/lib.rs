@@ -51,7 +51,7 @@ pub const LP_BACKEND: &str = lp::NAME;
 use crate::answer::Answer;
 use crate::topology::demand::Demand;
 use crate::topology::finish::Turn;
-use crate::topology::settle::{self, Settled};
+use crate::topology::settle;
 
 /// The answer, with every proof of a lower bound that the search came to, the
 /// strongest first.
@@ -92,12 +92,6 @@ impl Outcome {
     }
 }
 
-/// Pods up to which everybody is also tried one by one, whether or not packing
-/// left anybody over.
-const MOST_ONE_BY_ONE: usize = 300;
-/// Orders tried for small inputs while some pod has no place.
-const SHUFFLES: u64 = 24;
-
 /// Solves a problem. A plan always exists, be it one that places nothing.
 pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Outcome {
     let all = launches::launches(problem);
@@ -120,27 +114,14 @@ pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Out
         Some(related) => {
             let rounds: Vec<_> = answer.rounds().map(|round| (&round.packing, &round.solution)).collect();
             let mut settled = settle::settle(problem, launches, &demand, related, &rounds, Turn::Largest);
-            let rank = |settled: &Settled| settled.rank(problem, launches, related);
             if !settled.left.is_empty() && options.algorithm == Algorithm::Optimise {
                 let baseline = Options { algorithm: Algorithm::FirstFit, ..options.clone() };
                 let plain = Answer::find(problem, launches, &demand, &baseline, monitor);
                 let rounds: Vec<_> = plain.rounds().map(|round| (&round.packing, &round.solution)).collect();
                 let other = settle::settle(problem, launches, &demand, related, &rounds, Turn::Choosiest);
-                if rank(&other) < rank(&settled) {
-                    settled = other;
-                }
+                settled = settled.or_better(other, problem, launches, related);
             }
-            let short = problem.pods.len() <= MOST_ONE_BY_ONE;
-            let shuffled = (0..if short { SHUFFLES } else { 0 }).map(Turn::Shuffled);
-            for turn in [Turn::Largest, Turn::Gregarious, Turn::Choosiest].into_iter().chain(shuffled) {
-                if settled.left.is_empty() && (!short || turn != Turn::Largest) || monitor.stop().is_some() {
-                    continue;
-                }
-                let other = settle::one_by_one(problem, launches, &demand, related, turn);
-                if rank(&other) < rank(&settled) {
-                    settled = other;
-                }
-            }
+            let settled = settle::in_other_orders(problem, launches, &demand, related, settled, monitor);
             assembly.settle(settled, |kind| related.shape_of[kind]);
         }
     }

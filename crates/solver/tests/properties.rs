@@ -67,32 +67,31 @@ fn cases() -> u32 {
     std::env::var("STOWAGE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(256)
 }
 
+/// The judge finds nothing wrong with plan, proof and bound of either algorithm.
+fn holds(case: &Case) -> Result<(), TestCaseError> {
+    let problem = problem(case);
+    for algorithm in [Algorithm::Optimise, Algorithm::FirstFit] {
+        let mut outcome = solve(&problem, &options(algorithm), &Unwatched);
+        let faults = stowage_verify::check_plan(&problem, &outcome.plan);
+        prop_assert!(faults.is_empty(), "{algorithm:?}: {faults:?}");
+        let settled = outcome.settle(|plan| stowage_verify::check_bound(&problem, plan).is_empty());
+        prop_assert!(settled, "{algorithm:?}: {:?}", stowage_verify::check_bound(&problem, &outcome.plan));
+        prop_assert!(outcome.plan.bound <= outcome.plan.price());
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_plan_and_proof_holds(case in case(12)) {
-        let problem = problem(&case);
-        for algorithm in [Algorithm::Optimise, Algorithm::FirstFit] {
-            let mut outcome = solve(&problem, &options(algorithm), &Unwatched);
-            let faults = stowage_verify::check_plan(&problem, &outcome.plan);
-            prop_assert!(faults.is_empty(), "{algorithm:?}: {faults:?}");
-            let settled = outcome.settle(|plan| stowage_verify::check_bound(&problem, plan).is_empty());
-            prop_assert!(settled, "{algorithm:?}: {:?}", stowage_verify::check_bound(&problem, &outcome.plan));
-            prop_assert!(outcome.plan.bound <= outcome.plan.price());
-        }
+        holds(&case)?;
     }
 
     #[test]
     fn rules_between_pods_hold(case in related(12)) {
-        let problem = problem(&case);
-        for algorithm in [Algorithm::Optimise, Algorithm::FirstFit] {
-            let mut outcome = solve(&problem, &options(algorithm), &Unwatched);
-            let faults = stowage_verify::check_plan(&problem, &outcome.plan);
-            prop_assert!(faults.is_empty(), "{algorithm:?}: {faults:?}");
-            let settled = outcome.settle(|plan| stowage_verify::check_bound(&problem, plan).is_empty());
-            prop_assert!(settled, "{algorithm:?}: {:?}", stowage_verify::check_bound(&problem, &outcome.plan));
-        }
+        holds(&case)?;
     }
 
     #[test]

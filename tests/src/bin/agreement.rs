@@ -14,13 +14,12 @@
 //! affinity admits, and so test nothing there.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use serde_json::{Value, json};
-use stowage_tests::cases;
-use stowage_tests::control_plane::{ControlPlane, Failure};
+use stowage_tests::control_plane::ControlPlane;
+use stowage_tests::{Failure, cases, planner};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
@@ -48,19 +47,16 @@ fn run() -> Result<bool, Failure> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no root")?;
     let built = Command::new(root.join("tests/control-plane/build")).stderr(Stdio::inherit()).output()?;
     let tools = PathBuf::from(String::from_utf8(built.stdout)?.trim());
-    let compiled = Command::new("cargo")
-        .args(["build", "--release", "--quiet", "-p", "stowage-cli"])
-        .current_dir(root)
-        .status()?;
-    if !built.status.success() || !compiled.success() {
-        return Err("the tools do not build".into());
+    if !built.status.success() {
+        return Err("the control plane does not build; is Go installed?".into());
     }
+    let stowage = planner::build(root)?;
     let plane = ControlPlane::start(&tools)?;
     let types = std::env::temp_dir().join(format!("stowage-agreement-{}.json", std::process::id()));
     std::fs::write(&types, cases::catalog().to_string())?;
     let mut tally = Tally::default();
     for seed in 0..count {
-        one(&plane, root, &types, seed, &mut tally)?;
+        one(&plane, &stowage, &types, seed, &mut tally)?;
     }
     std::fs::remove_file(&types)?;
     println!("{count} cases: {} planned pods bound, {} refused", tally.bound, tally.refused);
@@ -68,9 +64,9 @@ fn run() -> Result<bool, Failure> {
     Ok(tally.refused == 0)
 }
 
-fn one(plane: &ControlPlane, root: &Path, types: &Path, seed: u64, tally: &mut Tally) -> Result<(), Failure> {
+fn one(plane: &ControlPlane, stowage: &Path, types: &Path, seed: u64, tally: &mut Tally) -> Result<(), Failure> {
     let case = cases::case(seed);
-    let plan = plan(root, types, &case.list())?;
+    let plan = planner::plan(stowage, types, &case.list())?;
     let mut host: BTreeMap<String, String> = BTreeMap::new();
     for (index, node) in plan["nodes"].as_array().into_iter().flatten().enumerate() {
         host.extend(names(&node["pods"]).map(|pod| (pod, format!("planned-{index}"))));
@@ -226,17 +222,4 @@ fn pinned(pod: &Value, pin: usize) -> Value {
     resources["requests"][resource(pin)] = json!("1");
     resources["limits"] = json!({ resource(pin): "1" });
     pod
-}
-
-fn plan(root: &Path, types: &Path, objects: &str) -> Result<Value, Failure> {
-    let mut child = Command::new(root.join("target/release/stowage"))
-        .args(["plan", "-", "-o", "json", "--no-timings", "--effort", "quick", "--catalog"])
-        .arg(types)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    child.stdin.take().ok_or("no standard input")?.write_all(objects.as_bytes())?;
-    let output = child.wait_with_output()?;
-    Ok(serde_json::from_slice(&output.stdout)?)
 }

@@ -9,13 +9,11 @@
 //! for tests that have no Go.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use serde_json::Value;
-use stowage_tests::cases;
-
-type Failure = Box<dyn std::error::Error>;
+use stowage_tests::{Failure, cases, planner};
 
 fn main() -> ExitCode {
     match run() {
@@ -47,11 +45,11 @@ fn run() -> Result<bool, Failure> {
         let text: Vec<String> = answers.iter().map(|answer| placed(answer).to_string()).collect();
         std::fs::write(record, text.join("\n") + "\n")?;
     }
-    let stowage = build(root)?;
+    let stowage = planner::build(root)?;
     let (mut worse, mut better, mut same) = (0, 0, 0);
     let (mut cost, mut peer_cost) = (0.0, 0.0);
     for (seed, answer) in (0..).zip(&answers) {
-        let plan = match plan(&stowage, &types, &cases::case(seed).list()) {
+        let plan = match planner::plan(&stowage, &types, &cases::case(seed).list()) {
             Ok(plan) => plan,
             Err(error) => {
                 worse += 1;
@@ -101,31 +99,4 @@ fn peer(root: &Path, folder: &Path, types: &Path, lines: &Path) -> Result<Vec<Va
     }
     let text = String::from_utf8(output.stdout)?;
     Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
-}
-
-fn build(root: &Path) -> Result<PathBuf, Failure> {
-    let built = Command::new("cargo")
-        .args(["build", "--release", "--quiet", "-p", "stowage-cli"])
-        .current_dir(root)
-        .status()?;
-    if !built.success() {
-        return Err("the planner does not build".into());
-    }
-    Ok(root.join("target/release/stowage"))
-}
-
-fn plan(stowage: &Path, types: &Path, objects: &str) -> Result<Value, Failure> {
-    let mut child = Command::new(stowage)
-        .args(["plan", "-", "-o", "json", "--no-timings", "--effort", "quick", "--catalog"])
-        .arg(types)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    child.stdin.take().ok_or("no standard input")?.write_all(objects.as_bytes())?;
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        return Err(format!("plan ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into());
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
 }

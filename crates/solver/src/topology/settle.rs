@@ -12,7 +12,14 @@ use super::seating::{self, Seats};
 use super::state::State;
 use crate::filters::Place;
 use crate::launches::{Launch, lookalikes};
+use crate::monitor::Monitor;
 use crate::packing::{Packing, Solution};
+
+/// Pods up to which everybody is also tried one by one, whether or not packing
+/// left anybody over.
+const MOST_ONE_BY_ONE: usize = 300;
+/// Orders tried for small inputs while some pod has no place.
+const SHUFFLES: u64 = 24;
 
 /// A node of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,13 +99,7 @@ pub(crate) fn settle(
 /// Everybody one by one, the largest first and nothing packed, as Karpenter does
 /// it. Where rules let only some pods in, whom they let in depends on who comes
 /// first, so this can place more.
-pub(crate) fn one_by_one(
-    problem: &Problem,
-    launches: &[Launch],
-    demand: &Demand,
-    related: &Related,
-    turn: Turn,
-) -> Settled {
+fn one_by_one(problem: &Problem, launches: &[Launch], demand: &Demand, related: &Related, turn: Turn) -> Settled {
     let everybody = related.levels.iter().zip(problem.counts());
     let late = everybody.filter(|(_, count)| *count > 0).map(|(kinds, count)| (kinds[0], count)).collect();
     let related = Related { order: Vec::new(), late, ..related.clone() };
@@ -106,14 +107,37 @@ pub(crate) fn one_by_one(
     settle(problem, launches, &nobody, &related, &[], turn)
 }
 
+/// The best of `settled` and of everybody one by one, in several orders: one for
+/// small inputs, all of them while some pod has no place.
+pub(crate) fn in_other_orders(
+    problem: &Problem,
+    launches: &[Launch],
+    demand: &Demand,
+    related: &Related,
+    mut settled: Settled,
+    monitor: &dyn Monitor,
+) -> Settled {
+    let short = problem.pods.len() <= MOST_ONE_BY_ONE;
+    let shuffled = (0..if short { SHUFFLES } else { 0 }).map(Turn::Shuffled);
+    for turn in [Turn::Largest, Turn::Gregarious, Turn::Choosiest].into_iter().chain(shuffled) {
+        let worth_it = !settled.left.is_empty() || short && turn == Turn::Largest;
+        if worth_it && monitor.stop().is_none() {
+            let other = one_by_one(problem, launches, demand, related, turn);
+            settled = settled.or_better(other, problem, launches, related);
+        }
+    }
+    settled
+}
+
 impl Settled {
+    /// The better of two.
+    pub(crate) fn or_better(self, other: Self, problem: &Problem, launches: &[Launch], related: &Related) -> Self {
+        let rank = |settled: &Self| settled.rank(problem, launches, related);
+        if rank(&other) < rank(&self) { other } else { self }
+    }
+
     /// Lexicographic worth: unplaced pods by priority, then the price.
-    pub(crate) fn rank(
-        &self,
-        problem: &Problem,
-        launches: &[Launch],
-        related: &Related,
-    ) -> (Vec<(Reverse<i32>, u32)>, i64) {
+    fn rank(&self, problem: &Problem, launches: &[Launch], related: &Related) -> (Vec<(Reverse<i32>, u32)>, i64) {
         let mut unplaced: BTreeMap<Reverse<i32>, u32> =
             problem.shapes.iter().map(|shape| (Reverse(shape.priority), 0)).collect();
         for (kind, (count, _)) in &self.left {

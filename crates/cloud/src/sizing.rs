@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use stowage_model::{ResourceName, Resources};
 
+use stowage_model::volume::attachments;
+
 use crate::facts::TypeFacts;
 
 const MIB: i64 = 1 << 20;
@@ -189,7 +191,19 @@ pub fn allocatable(facts: &TypeFacts, sizing: &Sizing, rule: MemoryRule) -> Reso
                 + sizing.evict_storage.unwrap_or(Threshold::BasisPoints(1_000)).of(storage),
         );
     allocatable.subtract(&overhead);
+    if let Some(most) = facts.ebs_attach {
+        allocatable.set(&attachments("ebs.csi.aws.com"), volumes(most));
+    }
     allocatable
+}
+
+/// Volumes that the EBS driver will say it can attach, of as many attachments as
+/// EC2 allows. One is the root volume's. Up to 28 are shared with network
+/// interfaces, of which the VPC network plugin keeps a second one warm.
+fn volumes(attachments: i64) -> i64 {
+    const MOST_SHARED: i64 = 28;
+    let interfaces = if attachments <= MOST_SHARED { 1 } else { 0 };
+    (attachments - 1 - interfaces).max(0)
 }
 
 /// 6 % of the first core, 1 % of the second, 0.5 % of the next two, 0.25 % of the

@@ -4,6 +4,7 @@
 //! feeds it, and a [`Problem`](stowage_model::Problem) comes out. Pods are
 //! lowered as they arrive, so that a hundred thousand of them stay small.
 
+mod attachments;
 mod buffers;
 mod expand;
 mod intake;
@@ -18,6 +19,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{LimitRange, Node, PodTemplate};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
+use k8s_openapi::api::storage::v1::CSINodeDriver;
 use stowage_model::{Code, NodePool};
 
 use crate::error::ObjectError;
@@ -55,6 +57,8 @@ pub struct Cluster {
     priority_classes: BTreeMap<String, PriorityClass>,
     runtime_classes: BTreeMap<String, RuntimeClass>,
     storage: Storage,
+    /// Per node, how many volumes each CSI driver attaches at most.
+    attach_limits: BTreeMap<String, BTreeMap<String, i64>>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     overlays: Vec<Overlay>,
     buffers: Vec<v1::CapacityBuffer>,
@@ -153,6 +157,15 @@ impl Cluster {
             Object::StorageClass(o) => {
                 let name = self.once("StorageClass", &o.metadata)?.1;
                 self.storage.classes.insert(name, *o);
+                Ok(())
+            }
+            Object::CsiNode(o) => {
+                let name = self.once("CSINode", &o.metadata)?.1;
+                let limit = |driver: &CSINodeDriver| {
+                    let count = driver.allocatable.as_ref().and_then(|a| a.count)?;
+                    Some((driver.name.clone(), i64::from(count.max(0))))
+                };
+                self.attach_limits.insert(name, o.spec.drivers.iter().filter_map(limit).collect());
                 Ok(())
             }
             Object::Namespace(o) => {

@@ -40,6 +40,8 @@ codes! {
         "change the affinity, or widen the pool's requirements or labels";
     VolumeZone = "NP-VOLUME-ZONE", "a bound volume of the pod lives where the pool launches nothing",
         "let the pool launch in the volume's zone";
+    VolumeClaim = "NP-VOLUME-CLAIM", "a claim of the pod is lost, missing, being deleted or not bound, so that no node can run it",
+        "mend or recreate the claim";
     Resource = "NP-RESOURCE", "the pod asks for more than any allowed instance type has left beside its DaemonSets",
         "ask for less, or widen the pool's instance requirements";
     Limit = "NP-LIMIT", "the pool's limits leave no room for another node that would hold the pod",

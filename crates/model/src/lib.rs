@@ -22,6 +22,7 @@ pub mod requirements;
 pub mod resources;
 pub mod taint;
 pub mod topology;
+pub mod volume;
 
 pub use certificate::{Certificate, CertificateKind, ResourcePrices, UNITS_PER_NANO, Unit};
 pub use codes::{Code, Reason};
@@ -38,3 +39,4 @@ pub use requirements::Requirements;
 pub use resources::{ResourceName, Resources};
 pub use taint::{Effect, Taint, Toleration};
 pub use topology::{Group, HostPort, PodTerm, PreferredNode, Spread, Topology};
+pub use volume::{SharedVolume, VolumeFault};

@@ -1,6 +1,6 @@
 //! Nodes that exist, or are on their way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::labels;
 use crate::price::Price;
@@ -31,6 +31,8 @@ pub struct Node {
     pub repels: BTreeMap<u32, u32>,
     /// Ports that its pods hold.
     pub ports: Vec<HostPort>,
+    /// Shared volumes that its pods have attached; each is in `used` once.
+    pub attached: BTreeSet<u32>,
     /// How many pods are bound.
     pub pods: usize,
     /// What it costs, where the catalogue knows.

@@ -7,6 +7,7 @@ use crate::requirements::Requirements;
 use crate::resources::Resources;
 use crate::taint::Toleration;
 use crate::topology::{HostPort, PreferredNode, Topology};
+use crate::volume::VolumeFault;
 
 /// One alternative of a required node affinity: all of it must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +24,7 @@ impl NodeTerm {
 /// A scheduling rule that a pod carries and that this version does not plan for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnsupportedRule {
-    /// A claim that is not bound to a volume yet, or cannot be found.
+    /// A claim about which the input says nothing.
     UnboundVolume,
     /// `resourceClaims` (Dynamic Resource Allocation).
     ResourceClaims,
@@ -33,7 +34,7 @@ impl UnsupportedRule {
     /// The field a user would look for.
     pub fn field(self) -> &'static str {
         match self {
-            Self::UnboundVolume => "volumes[].persistentVolumeClaim (unbound)",
+            Self::UnboundVolume => "volumes[].persistentVolumeClaim (not in the input)",
             Self::ResourceClaims => "resourceClaims",
         }
     }
@@ -51,6 +52,8 @@ pub struct PodShape {
     pub affinity: Option<Vec<NodeTerm>>,
     /// Per bound volume, the alternatives of which one must match.
     pub volumes: Vec<Vec<NodeTerm>>,
+    /// What is wrong with its claims; any fault keeps it from running.
+    pub faults: Vec<VolumeFault>,
     /// What it tolerates.
     pub tolerations: Vec<Toleration>,
     /// Node affinity terms that it prefers.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pod::NodeTerm;
 use crate::requirements::Requirements;
+use crate::volume::SharedVolume;
 
 /// Pods that rules count together: those that a selector picks, by the value
 /// that one label has on their nodes (`topologyKey`).
@@ -91,6 +92,8 @@ pub struct Topology {
     pub affinity: Vec<PodTerm>,
     /// Its anti-affinity terms.
     pub anti_affinity: Vec<PodTerm>,
+    /// Volumes that it shares with others.
+    pub shared: Vec<SharedVolume>,
 }
 
 impl Topology {

@@ -6,6 +6,7 @@
 
 mod affinity;
 mod claims;
+mod faults;
 mod resources;
 mod selector;
 mod taints;
@@ -75,8 +76,15 @@ pub trait Filter: Sync {
 }
 
 /// Every rule, in order.
-pub const ORDER: &[&dyn Filter] =
-    &[&claims::Claims, &taints::Taints, &selector::Selector, &affinity::Affinity, &volumes::Volumes, &resources::Fit];
+pub const ORDER: &[&dyn Filter] = &[
+    &claims::Claims,
+    &faults::Faults,
+    &taints::Taints,
+    &selector::Selector,
+    &affinity::Affinity,
+    &volumes::Volumes,
+    &resources::Fit,
+];
 
 /// The first rule that keeps pods of `shape` from `place`.
 pub fn admit(shape: &PodShape, place: &Place<'_>) -> Result<(), Misfit> {

@@ -143,7 +143,7 @@ impl<'a> Constraints<'a> {
                     &shape.affinity,
                     &shape.volumes,
                     &shape.tolerations,
-                    (shape.heeds_advice, &shape.unsupported),
+                    (shape.heeds_advice, &shape.unsupported, &shape.faults),
                 );
                 *known.entry(key).or_insert_with(|| {
                     representatives.push(shape);

@@ -1,10 +1,10 @@
 //! Kubernetes' own definitions, spelled out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stowage_model::{
     Effect, InstanceType, LaunchLabels, NewNode, NodePool, NodeTerm, Offering, Plan, PodShape, Problem, Requirements,
-    ResourceName, Resources, Taint, Variant,
+    ResourceName, Resources, Taint, UnsupportedRule, Variant,
 };
 
 /// Every taint that refuses pods must have a toleration for its key, value and
@@ -130,6 +130,11 @@ pub(crate) fn each_new_node(problem: &Problem, plan: &Plan, mut visit: impl FnMu
     }
 }
 
+/// Whether a pod can run nowhere, whatever nodes there are.
+pub(crate) fn barred(shape: &PodShape) -> bool {
+    !shape.faults.is_empty() || shape.unsupported.contains(&UnsupportedRule::ResourceClaims)
+}
+
 /// How many pods of each shape a list of pods has.
 pub(crate) fn shapes(problem: &Problem, pods: &[u32]) -> BTreeMap<u32, i64> {
     let mut shapes = BTreeMap::new();
@@ -139,11 +144,31 @@ pub(crate) fn shapes(problem: &Problem, pods: &[u32]) -> BTreeMap<u32, i64> {
     shapes
 }
 
-/// What pods ask for together.
-pub(crate) fn load(problem: &Problem, pods: &[u32]) -> Resources {
+/// What pods ask for together. Volumes that several of them share count once,
+/// and not at all where they are `attached` already.
+pub(crate) fn load(problem: &Problem, pods: &[u32], attached: &BTreeSet<u32>) -> Resources {
     let mut load = Resources::new();
+    let mut volumes = BTreeMap::new();
     for (shape, count) in shapes(problem, pods) {
-        load.add(&problem.shapes[shape as usize].requests.times(count));
+        let data = &problem.shapes[shape as usize];
+        load.add(&data.requests.times(count));
+        for volume in &data.topology.shared {
+            if !attached.contains(&volume.claim) {
+                volumes.insert(volume.claim, &volume.resource);
+            }
+        }
+    }
+    for resource in volumes.into_values() {
+        load.set(resource, load.get(resource) + 1);
+    }
+    load
+}
+
+/// What one pod asks for where `attached` volumes are there already.
+pub(crate) fn load_of(shape: &PodShape, attached: &BTreeSet<u32>) -> Resources {
+    let mut load = shape.requests.clone();
+    for volume in shape.topology.shared.iter().filter(|volume| !attached.contains(&volume.claim)) {
+        load.set(&volume.resource, load.get(&volume.resource) + 1);
     }
     load
 }

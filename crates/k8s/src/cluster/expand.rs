@@ -10,6 +10,7 @@ use super::pods::PodState;
 use crate::error::ObjectError;
 use crate::lower::pod::LoweredPod;
 use crate::lower::requests::quantities;
+use crate::lower::volumes::Mount;
 use crate::lower::workload::{Template, selects};
 use crate::lower::{self};
 
@@ -55,7 +56,7 @@ impl Cluster {
             // Pods that exist are taken to have the lowest ordinals.
             for ordinal in (wanted - missing)..wanted {
                 let mut lowered = lowered.clone();
-                lowered.claims.extend(template.claims.iter().map(|claim| claim_name(claim, &template.name, ordinal)));
+                lowered.claims.extend(template.claims.iter().map(|claim| mount(claim, &template.name, ordinal)));
                 pods.push(Expanded {
                     namespace: template.namespace.clone(),
                     name: format!("{}-{ordinal}", template.name),
@@ -159,6 +160,11 @@ impl Cluster {
     }
 }
 
-fn claim_name(claim: &PersistentVolumeClaim, workload: &str, ordinal: i64) -> String {
-    format!("{}-{workload}-{ordinal}", claim.metadata.name.as_deref().unwrap_or_default())
+/// The claim that a StatefulSet makes for one of its pods.
+fn mount(claim: &PersistentVolumeClaim, workload: &str, ordinal: i64) -> Mount {
+    Mount::Made {
+        name: format!("{}-{workload}-{ordinal}", claim.metadata.name.as_deref().unwrap_or_default()),
+        ephemeral: false,
+        class: claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()),
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stowage_model::{Node, Pod, PodShape, UnsupportedRule, Workload};
 
 use super::Cluster;
+use super::attachments::Attachments;
 use super::expand::Expanded;
 use super::pods::{PodRecord, PodState};
 use super::snapshot::{Notes, Replan, Settings};
@@ -13,7 +14,7 @@ use super::topology::Groups;
 use crate::error::ObjectError;
 use crate::intern::Interner;
 use crate::lower::pod::LoweredPod;
-use crate::lower::volumes::Reach;
+use crate::lower::volumes::Mount;
 
 impl Cluster {
     pub(super) fn take_pods(
@@ -36,12 +37,12 @@ impl Cluster {
             };
             match (pod.state, node) {
                 (PodState::Bound | PodState::Leaving | PodState::Daemon | PodState::Mirror, Some(node)) => {
-                    self.occupy(node, pod, &builder.groups);
+                    self.occupy(node, pod, builder)?;
                     notes.bound += 1;
                 }
                 (PodState::Daemon | PodState::Mirror | PodState::Leaving | PodState::Finished, None) => {}
                 (PodState::Nominated, Some(node)) => {
-                    self.occupy(node, pod, &builder.groups);
+                    self.occupy(node, pod, builder)?;
                     leave_out(notes, "is nominated to a node that makes room for it");
                 }
                 (PodState::Gated, _) => leave_out(notes, "has scheduling gates"),
@@ -114,17 +115,21 @@ impl Cluster {
                 // What names other objects means something else in each namespace
                 // and with each set of labels; without any, one answer serves all.
                 let place = self.names.indexed(&namespace).unwrap_or(u32::MAX);
-                let key = match (data.claims.is_empty(), builder.groups.is_empty()) {
-                    (true, true) => (index, u32::MAX, u32::MAX),
-                    (false, true) => (index, place, u32::MAX),
-                    (_, false) => (index, place, labels),
-                };
-                match builder.known.get(&key) {
-                    Some(shape) => *shape,
-                    None => {
-                        let shape = self.shape(builder, data, &namespace, self.label_sets.get(labels), &name)?;
-                        builder.known.insert(key, shape);
-                        shape
+                if data.claims.iter().any(Mount::is_ephemeral) {
+                    self.shape(builder, data, &namespace, self.label_sets.get(labels), &name)?
+                } else {
+                    let key = match (data.claims.is_empty(), builder.groups.is_empty()) {
+                        (true, true) => (index, u32::MAX, u32::MAX),
+                        (false, true) => (index, place, u32::MAX),
+                        (_, false) => (index, place, labels),
+                    };
+                    match builder.known.get(&key) {
+                        Some(shape) => *shape,
+                        None => {
+                            let shape = self.shape(builder, data, &namespace, self.label_sets.get(labels), &name)?;
+                            builder.known.insert(key, shape);
+                            shape
+                        }
                     }
                 }
             }
@@ -148,13 +153,15 @@ impl Cluster {
         labels: &BTreeMap<String, String>,
         pod: &str,
     ) -> Result<u32, ObjectError> {
-        let mut shape = self.with_volumes(lowered, namespace, pod)?;
+        let mut shape = lowered.shape.clone();
         shape.topology = builder.groups.topology(&lowered.relations, namespace, labels);
+        self.add_volumes(&mut shape, lowered, namespace, pod, &builder.attachments)?;
         Ok(builder.shapes.index(shape))
     }
 
     /// Counts a bound pod on its node.
-    fn occupy(&self, node: &mut Node, pod: &PodRecord, groups: &Groups) {
+    fn occupy(&self, node: &mut Node, pod: &PodRecord, builder: &Builder) -> Result<(), ObjectError> {
+        let groups = &builder.groups;
         let lowered = self.shapes.get(pod.shape);
         node.used.add(&lowered.shape.requests);
         node.pods += 1;
@@ -169,27 +176,48 @@ impl Cluster {
         for group in groups.repelled(&lowered.relations, namespace, labels) {
             *node.repels.entry(group).or_default() += 1;
         }
+        if !lowered.claims.is_empty() {
+            let mut shape = PodShape::default();
+            self.add_volumes(&mut shape, lowered, namespace, &pod.name, &builder.attachments)?;
+            Attachments::occupy(node, &shape);
+        }
+        Ok(())
     }
 
-    /// The shape with what the pod's claims say about nodes.
-    fn with_volumes(&self, lowered: &LoweredPod, namespace: &str, pod: &str) -> Result<PodShape, ObjectError> {
-        let mut shape = lowered.shape.clone();
-        for claim in &lowered.claims {
+    /// Adds to a shape what the pod's claims say about nodes.
+    fn add_volumes(
+        &self,
+        shape: &mut PodShape,
+        lowered: &LoweredPod,
+        namespace: &str,
+        pod: &str,
+        attachments: &Attachments,
+    ) -> Result<(), ObjectError> {
+        for mount in &lowered.claims {
+            let claim = mount.claim(pod);
             let reach = self
                 .storage
-                .reach(namespace, claim)
+                .reach(namespace, pod, mount)
                 .map_err(|e| e.of(format!("volume of claim {namespace}/{claim} of Pod {namespace}/{pod}")))?;
-            match reach {
-                Reach::Terms(terms) => shape.volumes.push(terms),
-                Reach::Anywhere => {}
-                Reach::Unknown => shape.unsupported.push(UnsupportedRule::UnboundVolume),
+            if let Some(driver) = &reach.driver {
+                attachments.count(namespace, &claim, driver, shape);
+            }
+            if !reach.terms.is_empty() {
+                shape.volumes.push(reach.terms);
+            }
+            shape.faults.extend(reach.fault);
+            if reach.unknown {
+                shape.unsupported.push(UnsupportedRule::UnboundVolume);
             }
         }
         shape.volumes.sort();
         shape.volumes.dedup();
+        shape.faults.sort();
+        shape.faults.dedup();
         shape.unsupported.sort();
         shape.unsupported.dedup();
-        Ok(shape)
+        shape.topology.shared.sort();
+        Ok(())
     }
 }
 
@@ -205,17 +233,19 @@ pub(super) struct Builder {
     pub(super) workloads: Interner<Workload>,
     pub(super) pods: Vec<Pod>,
     pub(super) groups: Groups,
+    attachments: Attachments,
     /// Shape by lowered pod, and by namespace and labels where they matter.
     known: HashMap<(u32, u32, u32), u32>,
 }
 
 impl Builder {
-    pub(super) fn new(groups: Groups) -> Self {
+    pub(super) fn new(groups: Groups, attachments: Attachments) -> Self {
         Self {
             shapes: Interner::default(),
             workloads: Interner::default(),
             pods: Vec::new(),
             groups,
+            attachments,
             known: HashMap::new(),
         }
     }

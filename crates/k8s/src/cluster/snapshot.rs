@@ -8,6 +8,7 @@ use stowage_model::{
 };
 
 use super::Cluster;
+use super::attachments::{self, Attachments};
 use super::intake::Builder;
 use super::pods::{PodRecord, PodState};
 use super::topology::Groups;
@@ -84,10 +85,14 @@ impl Cluster {
         let (mut expanded, workloads) = self.expand()?;
         notes.expanded = (workloads, expanded.len());
         expanded.extend(self.headroom()?);
-        let mut builder = Builder::new(Groups::gather(self, &expanded));
+        let attachments = Attachments::gather(self, &expanded, &settings.type_sets);
+        let mut builder = Builder::new(Groups::gather(self, &expanded), attachments);
         self.take_pods(&settings, &mut nodes, &mut builder, &mut notes)?;
         self.take_workloads(&settings, expanded, &mut builder, &mut notes)?;
         self.reserve_for_daemons(&mut nodes, &daemons);
+        let shapes = builder.shapes.into_values();
+        let mut type_sets = settings.type_sets;
+        attachments::provide(self, &shapes, &builder.pods, &mut nodes, &mut type_sets);
         let nodes = nodes
             .into_values()
             .map(|mut node| {
@@ -96,12 +101,12 @@ impl Cluster {
             })
             .collect();
         let problem = Problem::new(Statement {
-            shapes: builder.shapes.into_values(),
+            shapes,
             workloads: builder.workloads.into_values(),
             pods: builder.pods,
             nodes,
             pools: settings.pools,
-            type_sets: settings.type_sets,
+            type_sets,
             daemons,
             groups: builder.groups.into_list(),
         })?;

@@ -76,6 +76,7 @@ impl Groups {
             spread,
             affinity: terms(&relations.affinity),
             anti_affinity: terms(&relations.anti_affinity),
+            shared: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Nodes, and claims whose node has not joined yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1 as core;
 use stowage_model::{Node, Resources, Taint, labels};
@@ -49,6 +49,7 @@ pub(crate) fn lower(node: &core::Node, startup: &[Taint]) -> Result<Node, FieldE
         members: BTreeMap::new(),
         repels: BTreeMap::new(),
         ports: Vec::new(),
+        attached: BTreeSet::new(),
         pods: 0,
         price: None,
         schedulable: !(spec.unschedulable.unwrap_or(false) || disrupted || node.metadata.deletion_timestamp.is_some()),
@@ -82,6 +83,7 @@ pub(crate) fn lower_claim(claim: &v1::NodeClaim) -> Result<Option<Node>, FieldEr
         members: BTreeMap::new(),
         repels: BTreeMap::new(),
         ports: Vec::new(),
+        attached: BTreeSet::new(),
         pods: 0,
         price: None,
         schedulable: claim.metadata.deletion_timestamp.is_none(),

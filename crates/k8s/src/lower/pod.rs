@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{NodeAffinity, PodSpec};
 use stowage_model::{PodShape, Requirement, Requirements, Resources, UnsupportedRule, labels};
 
 use super::topology::{self, Relations};
+use super::volumes::{self, Mount};
 use super::{requests, selector, taints};
 use crate::error::FieldError;
 
@@ -12,8 +13,8 @@ use crate::error::FieldError;
 pub struct LoweredPod {
     /// The shape without volumes.
     pub shape: PodShape,
-    /// Claims that the pod mounts, by name.
-    pub claims: Vec<String>,
+    /// Claims that the pod mounts.
+    pub claims: Vec<Mount>,
     /// What relates it to other pods.
     pub relations: Relations,
 }
@@ -37,7 +38,7 @@ pub(crate) fn lower(spec: &PodSpec, defaults: &Resources) -> Result<LoweredPod, 
         unsupported: unsupported(spec),
         ..PodShape::default()
     };
-    Ok(LoweredPod { shape, claims: claims(spec), relations: topology::relations(spec)? })
+    Ok(LoweredPod { shape, claims: volumes::mounts(spec), relations: topology::relations(spec)? })
 }
 
 fn required_terms(affinity: Option<&NodeAffinity>) -> Result<Option<Vec<stowage_model::NodeTerm>>, FieldError> {
@@ -53,17 +54,4 @@ fn required_terms(affinity: Option<&NodeAffinity>) -> Result<Option<Vec<stowage_
 fn unsupported(spec: &PodSpec) -> Vec<UnsupportedRule> {
     let claims = spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty());
     if claims { vec![UnsupportedRule::ResourceClaims] } else { Vec::new() }
-}
-
-fn claims(spec: &PodSpec) -> Vec<String> {
-    let mut names: Vec<String> = spec
-        .volumes
-        .iter()
-        .flatten()
-        .filter_map(|volume| volume.persistent_volume_claim.as_ref())
-        .map(|source| source.claim_name.clone())
-        .collect();
-    names.sort();
-    names.dedup();
-    names
 }

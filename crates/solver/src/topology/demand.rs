@@ -102,6 +102,7 @@ impl Demand {
                 && shape.topology.anti_affinity.is_empty()
                 && shape.preferred.is_empty()
                 && shape.ports.is_empty()
+                && shape.topology.shared.is_empty()
         };
         let repelled = problem.nodes.iter().any(|node| !node.repels.is_empty());
         if problem.shapes.iter().all(plain) && !repelled && !advised {

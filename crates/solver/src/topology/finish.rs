@@ -3,7 +3,8 @@
 
 mod hosts;
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use stowage_model::{Problem, ResourceName, Resources, Topology};
 
@@ -54,6 +55,8 @@ pub(crate) struct Finisher<'a> {
     /// What is left of each pool's limits.
     limits: Limits<'a>,
     order: Vec<(u32, Host)>,
+    /// Shared volumes that are attached to each node.
+    attached: HashMap<Host, BTreeSet<u32>>,
     /// Per kind, the weight of the heaviest pool that would hold it.
     heaviest: HashMap<usize, i32>,
     /// Whether labels let a kind be in a group of launches, or on a node.
@@ -89,6 +92,12 @@ impl<'a> Finisher<'a> {
             planned: Vec::new(),
             limits: Limits::new(problem, launches),
             order: Vec::new(),
+            attached: problem
+                .nodes
+                .iter()
+                .enumerate()
+                .map(|(n, node)| (Host::Existing(n), node.attached.clone()))
+                .collect(),
             heaviest: HashMap::new(),
             admitted: HashMap::new(),
         }
@@ -113,9 +122,10 @@ impl<'a> Finisher<'a> {
 
     /// Lets a pod into its seat where the state does.
     pub(crate) fn admit(&mut self, kind: usize, spot: usize) -> bool {
-        let admitted = self.state.admits(kind, spot);
+        let host = self.host(spot);
+        let admitted = self.state.admits(kind, spot) && self.attachable(kind, host);
         if admitted {
-            self.enter(kind, self.host(spot));
+            self.enter(kind, host);
         }
         admitted
     }
@@ -135,6 +145,43 @@ impl<'a> Finisher<'a> {
         }
     }
 
+    fn is_attached(&self, host: Host, claim: u32) -> bool {
+        self.attached.get(&host).is_some_and(|claims| claims.contains(&claim))
+    }
+
+    /// What a pod takes of a node, or of a new one: shared volumes that are there
+    /// already cost nothing.
+    fn asks(&self, kind: usize, host: Option<Host>) -> Cow<'a, Resources> {
+        let shape = &self.related.shapes[kind];
+        let there = |claim| host.is_some_and(|host| self.is_attached(host, claim));
+        let mut asked = Cow::Borrowed(&shape.requests);
+        for volume in shape.topology.shared.iter().filter(|volume| !there(volume.claim)) {
+            let asked = asked.to_mut();
+            asked.set(&volume.resource, asked.get(&volume.resource) + 1);
+        }
+        asked
+    }
+
+    /// Whether a pod that has its seat can attach the volumes that it shares.
+    fn attachable(&self, kind: usize, host: Host) -> bool {
+        let shape = &self.related.shapes[kind];
+        if shape.topology.shared.is_empty() {
+            return true;
+        }
+        let asked = self.asks(kind, Some(host));
+        let fits = |resource: &str| {
+            let more = asked.get(resource) - shape.requests.get(resource);
+            more <= match host {
+                Host::Existing(node) => self.free[node].get(resource),
+                Host::Planned(node) => {
+                    let node = &self.planned[node];
+                    self.launches[node.launch].free.get(resource) - node.load.get(resource)
+                }
+            }
+        };
+        shape.topology.shared.iter().all(|volume| fits(&volume.resource))
+    }
+
     fn occupy(&mut self, kind: usize, host: Host, times: i64) {
         let requests = self.related.shapes[kind].requests.times(times);
         match host {
@@ -146,6 +193,17 @@ impl<'a> Finisher<'a> {
     fn enter(&mut self, kind: usize, host: Host) {
         if let Host::Planned(node) = host {
             self.planned[node].pods += 1;
+        }
+        let volumes = &self.related.shapes[kind].topology.shared;
+        if !volumes.is_empty() {
+            let fresh: Vec<_> = volumes.iter().filter(|v| !self.is_attached(host, v.claim)).collect();
+            let load: Resources = fresh.iter().map(|volume| (volume.resource.clone(), 1)).collect();
+            match host {
+                Host::Existing(node) => self.free[node].subtract(&load),
+                Host::Planned(node) => self.planned[node].load.add(&load),
+            }
+            let claims: Vec<u32> = fresh.iter().map(|volume| volume.claim).collect();
+            self.attached.entry(host).or_default().extend(claims);
         }
         self.state.put(kind, self.spot(host));
         self.order.push((self.related.shape_of[kind], host));

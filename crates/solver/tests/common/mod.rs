@@ -1,13 +1,13 @@
 //! Random problems.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use stowage_model::{
     CapacityType, Effect, Group, HostPort, InstanceType, Node, NodePool, NodeTerm, Offering, Operator, Pod, PodShape,
-    PodTerm, Price, Problem, Requirement, Requirements, Resources, Spread, Statement, Taint, Toleration, Workload,
-    labels,
+    PodTerm, Price, Problem, Requirement, Requirements, Resources, SharedVolume, Spread, Statement, Taint, Toleration,
+    Workload, labels,
 };
 use stowage_solver::{Algorithm, Effort, Options};
 
@@ -87,7 +87,7 @@ pub fn case(most: u32) -> impl Strategy<Value = Case> {
 
 /// With rules between pods.
 pub fn related(most: u32) -> impl Strategy<Value = Case> {
-    let relation = (0..4_usize, 0..4_usize, 0..4_u8, 0..3_u8, any::<bool>(), 1..3_u32)
+    let relation = (0..4_usize, 0..4_usize, 0..6_u8, 0..3_u8, any::<bool>(), 1..3_u32)
         .prop_map(|(owner, target, rule, key, wish, skew)| Relation { owner, target, rule, key, wish, skew });
     (case(most), prop::collection::vec(relation, 1..4)).prop_map(|(case, relations)| Case { relations, ..case })
 }
@@ -120,6 +120,8 @@ pub fn lower(shape: &Shape) -> PodShape {
     }
 }
 
+const ATTACHMENTS: &str = "attachable-volumes-csi-disk";
+
 /// Gives shapes their rules; returns the groups, one per relation.
 fn relate(case: &Case, shapes: &mut [PodShape]) -> Vec<Group> {
     const KEYS: [&str; 3] = [labels::ZONE, labels::HOSTNAME, labels::CAPACITY_TYPE];
@@ -139,6 +141,11 @@ fn relate(case: &Case, shapes: &mut [PodShape]) -> Vec<Group> {
                 honor_taints: relation.skew == 2,
                 hard: !relation.wish,
             }),
+            4 => owner.requests.set(ATTACHMENTS, i64::from(relation.skew)),
+            5 => owner
+                .topology
+                .shared
+                .push(SharedVolume { claim: u32::from(relation.key), resource: ATTACHMENTS.to_owned() }),
             _ => owner.ports.push(HostPort {
                 port: 80 + i32::from(relation.key),
                 protocol: "TCP".into(),
@@ -149,6 +156,8 @@ fn relate(case: &Case, shapes: &mut [PodShape]) -> Vec<Group> {
     for shape in shapes.iter_mut() {
         shape.ports.sort();
         shape.ports.dedup();
+        shape.topology.shared.sort();
+        shape.topology.shared.dedup();
         shape.topology.spread.sort();
         shape.topology.affinity.sort();
         shape.topology.anti_affinity.sort();
@@ -167,7 +176,8 @@ pub fn problem(case: &Case) -> Problem {
         .iter()
         .enumerate()
         .map(|(index, kind)| {
-            let resources = Resources::new().with("cpu", kind.cpu).with("memory", kind.memory).with("pods", 8);
+            let resources =
+                Resources::new().with("cpu", kind.cpu).with("memory", kind.memory).with("pods", 8).with(ATTACHMENTS, 2);
             let arch = if kind.arm { "arm64" } else { "amd64" };
             let offering = |zone: &str, capacity_type, cents: i64| Offering {
                 zone: zone.into(),
@@ -209,12 +219,17 @@ pub fn problem(case: &Case) -> Problem {
                 .into(),
             taints: Vec::new(),
             capacity: Resources::new().with("cpu", 1000),
-            allocatable: Resources::new().with("cpu", cpu * 500).with("memory", memory << 29).with("pods", 5),
+            allocatable: Resources::new()
+                .with("cpu", cpu * 500)
+                .with("memory", memory << 29)
+                .with("pods", 5)
+                .with(ATTACHMENTS, 1),
             used: Resources::new().with("cpu", 200),
             reserved: Resources::new(),
             members: BTreeMap::new(),
             repels: BTreeMap::new(),
             ports: Vec::new(),
+            attached: BTreeSet::new(),
             pods: 1,
             price: None,
             schedulable: index != 1,

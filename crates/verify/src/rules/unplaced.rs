@@ -43,13 +43,17 @@ impl Rule for UnplacedPods {
                 let data = &problem.shapes[shape as usize];
                 let admitted = facts::tolerates(data, &labels.pool.taints)
                     && facts::labels_admit(data, &|key| labels.get(key))
-                    && data.requests.fits(&facts::free(problem, &labels));
+                    && facts::load_of(data, &BTreeSet::new()).fits(&facts::free(problem, &labels));
                 let allowed = rest[pool]
                     .as_ref()
                     .is_none_or(|rest| facts::counted(&labels.instance_type.capacity, rest).fits(rest));
-                let claims = data.unsupported.contains(&stowage_model::UnsupportedRule::ResourceClaims);
                 let taints = &problem.pools[pool].taints;
-                if admitted && allowed && !claims && enough_alternatives(problem) && welcome(shape, labels, taints) {
+                if admitted
+                    && allowed
+                    && !facts::barred(data)
+                    && enough_alternatives(problem)
+                    && welcome(shape, labels, taints)
+                {
                     placeable.insert((
                         shape,
                         format!("pool {} could launch {}", labels.pool.name, labels.instance_type.name),
@@ -61,15 +65,14 @@ impl Rule for UnplacedPods {
         for (index, node) in problem.nodes.iter().enumerate().filter(|(_, node)| node.schedulable) {
             let mut free = node.free();
             for binding in plan.existing.iter().filter(|binding| binding.node == node.name) {
-                free.subtract(&facts::load(problem, &binding.pods));
+                free.subtract(&facts::load(problem, &binding.pods, &node.attached));
             }
             for shape in shapes.keys() {
                 let data = &problem.shapes[*shape as usize];
                 let admitted =
                     facts::tolerates(data, &node.taints) && facts::labels_admit(data, &|key| node.label(key));
-                let claims = data.unsupported.contains(&stowage_model::UnsupportedRule::ResourceClaims);
                 let welcome = || world.as_ref().is_none_or(|world| world.admits(*shape, index).is_ok());
-                if admitted && !claims && data.requests.fits(&free) && welcome() {
+                if admitted && !facts::barred(data) && facts::load_of(data, &node.attached).fits(&free) && welcome() {
                     placeable.insert((*shape, format!("node {} has room", node.name)));
                 }
             }

@@ -47,8 +47,8 @@ impl Finisher<'_> {
     pub(super) fn room(&mut self, kind: usize) -> Option<Host> {
         let existing = (0..self.free.len()).map(Host::Existing);
         let hosts: Vec<Host> = existing.chain((0..self.planned.len()).map(Host::Planned)).collect();
-        let requests = &self.related.shapes[kind].requests;
         hosts.into_iter().find(|host| {
+            let requests = &*self.asks(kind, Some(*host));
             let fits = match host {
                 Host::Existing(node) => requests.fits(&self.free[*node]),
                 Host::Planned(node) => {
@@ -80,8 +80,9 @@ impl Finisher<'_> {
             }
             let planned = &self.planned[node];
             let price = |launch: usize| self.launches[launch].offering(self.problem).price.nanos();
+            let requests = &*self.asks(kind, Some(Host::Planned(node)));
             let holds = |launch: &&usize| {
-                fits_beside(&shape.requests, &planned.load, &self.launches[**launch].free)
+                fits_beside(requests, &planned.load, &self.launches[**launch].free)
                     && self.limits.allow(**launch, Some(planned.launch))
             };
             if let Some(launch) = self.members[self.groups[planned.launch]].iter().find(holds) {
@@ -109,7 +110,7 @@ impl Finisher<'_> {
             {
                 continue;
             }
-            let requests = &self.related.shapes[kind].requests;
+            let requests = &*self.asks(kind, None);
             let holds = |launch: &&usize| {
                 requests.fits(&self.launches[**launch].free)
                     && self.limits.allow(**launch, None)

@@ -118,6 +118,10 @@ pub(crate) struct MachineArgs {
     /// Prices of your own, as CSV: instance type, zone or *, capacity type, dollars per hour
     #[arg(long, value_name = "FILE")]
     pub(crate) prices: Option<PathBuf>,
+    /// Capacity reservations, as `aws ec2 describe-capacity-reservations` prints them; EC2NodeClasses
+    /// select among them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reservations: Option<PathBuf>,
     /// How allocatable memory is estimated: Karpenter's flat 7.5 %, or measured per type
     #[arg(long, value_enum, default_value_t = Allocatable::Karpenter)]
     pub(crate) allocatable: Allocatable,

@@ -13,6 +13,7 @@ mod input;
 mod monitor;
 mod plan;
 mod plan_file;
+mod pools;
 mod question;
 mod report;
 

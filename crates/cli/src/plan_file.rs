@@ -44,6 +44,8 @@ struct Node {
     instance_type: String,
     zone: String,
     capacity_type: String,
+    #[serde(default)]
+    reservation: Option<String>,
     os: String,
     #[serde(default)]
     labels: BTreeMap<String, String>,
@@ -109,6 +111,7 @@ impl PlanFile {
                     instance_type: node.instance_type.clone(),
                     zone: node.zone.clone(),
                     capacity_type,
+                    reservation: node.reservation.clone(),
                     os: node.os.clone(),
                     labels: node.labels.clone(),
                     price,

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stowage_cloud::sizing::Sizing;
 use stowage_k8s::cluster::{Notes, Replan, Settings};
-use stowage_k8s::lower::overlay;
-use stowage_model::{CapacityType, Code, Daemon, NodePool, Operator, Preferences, Problem, Requirement, labels};
+use stowage_model::{CapacityType, Daemon, Preferences, Problem, Requirement, labels};
 
 use crate::args::{InputArgs, MachineArgs, PreferenceChoice, ReplanChoice};
-use crate::catalog::{Catalog, sizing};
+use crate::catalog::Catalog;
 use crate::error::Failure;
 use crate::input::{self, Input};
+use crate::pools::Pools;
 use crate::{assumptions, digest::Digest};
 
 /// A problem with everything a report says about where it came from.
@@ -31,7 +30,7 @@ pub(crate) fn pose(args: &InputArgs, machines: &MachineArgs, min_alternatives: u
     let catalog = Catalog::load(machines, &named)?;
     let mut question = Notebook::default();
     question.skipped(&input);
-    let (pools, type_sets) = pools(&input, &catalog, machines, &mut question)?;
+    let Pools { pools, type_sets, promised } = Pools::gather(&input, &catalog, machines, &mut question)?;
     let default_daemons = daemons(args, &input, &catalog, &mut question)?;
     let selector = args.selector.as_deref().map(label_selector).transpose()?;
     let wanted = |namespace: &str, labels: &BTreeMap<String, String>| {
@@ -46,6 +45,7 @@ pub(crate) fn pose(args: &InputArgs, machines: &MachineArgs, min_alternatives: u
         },
         pools,
         type_sets,
+        promised,
         default_daemons,
         expendable_below: args.expendable_priority,
         price_of: &|node| catalog.price_of(node),
@@ -69,9 +69,9 @@ pub(crate) fn pose(args: &InputArgs, machines: &MachineArgs, min_alternatives: u
 }
 
 #[derive(Default)]
-struct Notebook {
-    assumptions: Vec<String>,
-    warnings: Vec<String>,
+pub(crate) struct Notebook {
+    pub(crate) assumptions: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Notebook {
@@ -102,10 +102,6 @@ impl Notebook {
             self.warnings
                 .push(format!("{count} pods carry {}, which is not planned for yet, such as {example}", rule.field()));
         }
-        for pool in &notes.static_pools {
-            self.warnings
-                .push(format!("NodePool {pool} has replicas: its nodes are static, nothing is planned onto new ones"));
-        }
         for claim in &notes.unsized_claims {
             self.warnings.push(format!("NodeClaim {claim} has no node and no status.allocatable: it is left out"));
         }
@@ -116,90 +112,6 @@ impl Notebook {
 fn named_capacity_types(input: &Input) -> BTreeSet<CapacityType> {
     let requirements = input.cluster.pools().filter_map(|pool| pool.requirements.get(labels::CAPACITY_TYPE));
     requirements.filter_map(Requirement::listed).flatten().filter_map(|v| CapacityType::parse(v)).collect()
-}
-
-/// Pools with their type sets: one set per distinct sizing.
-fn pools(
-    input: &Input,
-    catalog: &Catalog,
-    machines: &MachineArgs,
-    notebook: &mut Notebook,
-) -> Result<(Vec<NodePool>, Vec<Vec<stowage_model::InstanceType>>), Failure> {
-    let mut pools: Vec<NodePool> = input.cluster.pools().cloned().collect();
-    if !input.cluster.has_pools() {
-        match catalog {
-            Catalog::Aws(_) => {
-                let extended = input.cluster.extended_resources();
-                let (assumed, said) = assumptions::default_pools(&extended, &catalog.types(&Sizing::default()));
-                pools = assumed;
-                notebook.assumptions.extend(said);
-                let kinds =
-                    if machines.capacity_types.is_empty() { "on-demand only" } else { "the capacity types given" };
-                notebook.assumptions.push(format!("{kinds}, region {}", machines.region));
-            }
-            Catalog::File { name, .. } => {
-                pools.push(assumptions::open_pool());
-                notebook
-                    .assumptions
-                    .push(format!("no NodePool given: one pool \"default\" admits every type of {name}"));
-            }
-        }
-    }
-    let mut sizings: Vec<Sizing> = Vec::new();
-    let mut missing: BTreeSet<String> = BTreeSet::new();
-    for pool in &mut pools {
-        let mut own = Sizing::default();
-        let reference = &pool.node_class;
-        match reference.kind.as_str() {
-            "EC2NodeClass" => match input.cluster.ec2_node_class(&reference.name) {
-                Some(class) => {
-                    own = sizing(class)?;
-                    restrict_zones(pool, class)?;
-                }
-                None if input.cluster.has_pools() => {
-                    missing.insert(format!("EC2NodeClass {}", reference.name));
-                }
-                None => {}
-            },
-            "KWOKNodeClass" if !input.cluster.has_kwok_node_class(&reference.name) => {
-                missing.insert(format!("KWOKNodeClass {}", reference.name));
-            }
-            _ => {}
-        }
-        pool.type_set = sizings.iter().position(|known| *known == own).unwrap_or_else(|| {
-            sizings.push(own);
-            sizings.len() - 1
-        });
-    }
-    for class in missing {
-        notebook.warnings.push(format!("{class} is not in the input: defaults of its kind are assumed"));
-    }
-    let mut sets: Vec<_> = sizings.iter().map(|sizing| catalog.types(sizing)).collect();
-    let overlays = input.cluster.overlays();
-    if !overlays.is_empty() {
-        // Overlays may name a pool, so each has types of its own.
-        sets = pools.iter().map(|pool| overlay::apply(overlays, pool, &sets[pool.type_set])).collect();
-        pools.iter_mut().enumerate().for_each(|(index, pool)| pool.type_set = index);
-    }
-    Ok((pools, sets))
-}
-
-/// A NodeClass that found its subnets launches in their zones only.
-fn restrict_zones(pool: &mut NodePool, class: &stowage_k8s::v1::Ec2NodeClass) -> Result<(), Failure> {
-    let subnets = class.status.as_ref().and_then(|status| status.subnets.as_ref());
-    let zones: BTreeSet<&str> = subnets.into_iter().flatten().map(|subnet| subnet.zone.as_str()).collect();
-    if let Some(requirement) = Requirement::new(Operator::In, zones) {
-        pool.requirements.add(labels::ZONE, requirement);
-    }
-    match pool.requirements.contradiction() {
-        None => Ok(()),
-        Some(key) => {
-            let message = format!(
-                "requirements on {key} and the subnets of its NodeClass have nothing in common; widen one of them"
-            );
-            Err(Failure::input(Code::InPool, &format!("NodePool {}", pool.name), &message))
-        }
-    }
 }
 
 /// DaemonSets to assume where the input has none.
@@ -232,6 +144,7 @@ fn daemons(
                 replan: Replan::Auto,
                 pools: Vec::new(),
                 type_sets: Vec::new(),
+                promised: Vec::new(),
                 default_daemons: Vec::new(),
                 price_of: &|_| None,
                 wanted: &never,

@@ -121,6 +121,7 @@ impl AwsCatalog {
                         zone_id: zone.id.clone(),
                         capacity_type: *capacity_type,
                         price,
+                        reservation: None,
                     });
                 }
             }

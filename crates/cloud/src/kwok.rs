@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use stowage_model::Reservation;
 use stowage_model::resources::ResourceName;
 use stowage_model::{CapacityType, Code, InstanceType, Offering, Price, Resources, labels, quantity};
 
@@ -55,6 +56,9 @@ struct Sold {
     available: bool,
     #[serde(alias = "requirements", default)]
     requirements: Vec<Expression>,
+    /// Instances that a reserved offering has.
+    #[serde(alias = "reservationCapacity", default, skip_serializing_if = "Option::is_none")]
+    reservation_capacity: Option<u32>,
 }
 
 fn yes() -> bool {
@@ -108,11 +112,13 @@ fn lower(subject: &str, entry: Entry) -> Result<InstanceType, CatalogError> {
     }
     let mut offerings = Vec::new();
     for (index, sold) in entry.offerings.iter().enumerate().filter(|(_, sold)| sold.available) {
-        offerings.extend(offering(sold).map_err(|message| refuse(format!("offerings[{index}] {message}")))?);
+        offerings
+            .extend(offering(&entry.name, sold).map_err(|message| refuse(format!("offerings[{index}] {message}")))?);
     }
     if offerings.is_empty() {
         return Err(refuse("has no available offering".to_owned()));
     }
+    price_reservations(&mut offerings);
     let mut labels = BTreeMap::new();
     if !entry.architecture.is_empty() {
         labels.insert(labels::ARCH.to_owned(), entry.architecture.clone());
@@ -139,8 +145,20 @@ fn lower(subject: &str, entry: Entry) -> Result<InstanceType, CatalogError> {
     })
 }
 
+/// A reserved instance would cost what the dearest offering of its zone does.
+fn price_reservations(offerings: &mut [Offering]) {
+    let sold: Vec<(Arc<str>, Price)> =
+        offerings.iter().filter(|o| o.reservation.is_none()).map(|o| (o.zone.clone(), o.price)).collect();
+    for offering in offerings.iter_mut() {
+        let same = sold.iter().filter(|(zone, _)| *zone == offering.zone).map(|(_, price)| *price);
+        if let (Some(reservation), Some(price)) = (&mut offering.reservation, same.max()) {
+            reservation.list_price = price;
+        }
+    }
+}
+
 /// One offering may list several zones and capacity types.
-fn offering(sold: &Sold) -> Result<Vec<Offering>, String> {
+fn offering(name: &str, sold: &Sold) -> Result<Vec<Offering>, String> {
     let text = sold.price.to_string();
     let price = Price::parse(&text).ok_or_else(|| format!("Price {text} is not between 0 and 1,000,000"))?;
     let values = |key: &str| -> Vec<&str> {
@@ -158,11 +176,24 @@ fn offering(sold: &Sold) -> Result<Vec<Offering>, String> {
             |kind: &&str| CapacityType::parse(kind).ok_or_else(|| format!("has the unknown capacity type {kind}"));
         kinds.iter().map(parse).collect::<Result<_, _>>()?
     };
+    let reserved = values(labels::RESERVATION_ID);
     let id = (zones.len() == 1 && ids.len() == 1).then(|| ids[0].into());
     Ok(zones
         .iter()
         .flat_map(|zone| kinds.iter().map(move |kind| (zone, kind)))
-        .map(|(zone, kind)| Offering { zone: (*zone).into(), zone_id: id.clone(), capacity_type: *kind, price })
+        .map(|(zone, kind)| Offering {
+            zone: (*zone).into(),
+            zone_id: id.clone(),
+            capacity_type: *kind,
+            price,
+            reservation: sold.reservation_capacity.filter(|_| *kind == CapacityType::Reserved).map(|count| {
+                Reservation {
+                    id: reserved.first().map_or_else(|| format!("{name}/{zone}"), |id| (*id).to_owned()).into(),
+                    count,
+                    list_price: price,
+                }
+            }),
+        })
         .collect())
 }
 
@@ -188,7 +219,8 @@ fn raise(kind: &InstanceType) -> Result<Entry, CatalogError> {
         requirements.extend(offering.zone_id.as_deref().map(|id| requirement(labels::ZONE_ID, id)));
         let price = serde_json::Number::from_f64(offering.price.dollars())
             .ok_or_else(|| CatalogError::new(Code::InPrice, &*kind.name, "has a price that JSON cannot carry"))?;
-        offerings.push(Sold { price, available: true, requirements });
+        let reservation_capacity = offering.reservation.as_ref().map(|reservation| reservation.count);
+        offerings.push(Sold { price, available: true, requirements, reservation_capacity });
     }
     let resources = kind
         .allocatable

@@ -8,6 +8,7 @@ pub mod error;
 pub mod facts;
 pub mod kwok;
 pub mod prices;
+pub mod reservations;
 pub mod sizing;
 
 pub use error::CatalogError;

@@ -20,7 +20,8 @@ use k8s_openapi::api::core::v1::{LimitRange, Node, PodTemplate};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::CSINodeDriver;
-use stowage_model::{Code, NodePool};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use stowage_model::{Code, NodePool, ResourceName};
 
 use crate::error::ObjectError;
 use crate::intern::Interner;
@@ -36,6 +37,9 @@ pub use snapshot::{Assembled, Notes, Replan, Settings};
 
 use pods::{Bare, PodRecord};
 
+/// The most nodes that a static pool is taken to be waiting for.
+const MOST_STATIC: usize = 100_000;
+
 /// Everything that was applied.
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
@@ -47,7 +51,8 @@ pub struct Cluster {
     nodes: BTreeMap<String, Node>,
     claims: BTreeMap<String, v1::NodeClaim>,
     pools: BTreeMap<String, NodePool>,
-    static_pools: BTreeSet<String>,
+    /// Pools that keep so many nodes, whatever the pods are.
+    static_pools: BTreeMap<String, (NodePool, i64)>,
     ec2_node_classes: BTreeMap<String, v1::Ec2NodeClass>,
     kwok_node_classes: BTreeSet<String>,
     templates: Vec<Template>,
@@ -100,12 +105,13 @@ impl Cluster {
 
     fn apply_pool(&mut self, pool: &v1::NodePool) -> Result<(), ObjectError> {
         let name = self.once("NodePool", &pool.metadata)?.1;
-        match lower::node_pool::lower(pool).map_err(|e| e.of(format!("NodePool {name}")))? {
-            Some(lowered) => {
-                self.pools.insert(name, lowered);
+        let lowered = lower::node_pool::lower(pool).map_err(|e| e.of(format!("NodePool {name}")))?;
+        match pool.spec.replicas {
+            Some(replicas) => {
+                self.static_pools.insert(name, (lowered, replicas));
             }
             None => {
-                self.static_pools.insert(name);
+                self.pools.insert(name, lowered);
             }
         }
         Ok(())
@@ -200,11 +206,7 @@ impl Cluster {
     }
 
     /// Namespace and name of an object that must not have come before.
-    fn once(
-        &mut self,
-        kind: &'static str,
-        metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-    ) -> Result<(String, String), ObjectError> {
+    fn once(&mut self, kind: &'static str, metadata: &ObjectMeta) -> Result<(String, String), ObjectError> {
         let namespace = metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let name = metadata.name.clone().unwrap_or_default();
         self.remember(kind, &namespace, &name)?;
@@ -226,6 +228,22 @@ impl Cluster {
     /// The pools that nodes can be launched from.
     pub fn pools(&self) -> impl Iterator<Item = &NodePool> {
         self.pools.values()
+    }
+
+    /// Static pools, and how many of their nodes are still to come.
+    pub fn static_pools(&self) -> impl Iterator<Item = (&NodePool, usize)> {
+        self.static_pools.values().map(|(pool, replicas)| {
+            let most = pool.limits.as_ref().filter(|limits| limits.contains(ResourceName::NODES));
+            let wanted = most.map_or(*replicas, |limits| limits.get(ResourceName::NODES).min(*replicas));
+            let owned = |meta: &ObjectMeta| {
+                let named = meta.labels.as_ref().and_then(|l| l.get(stowage_model::labels::NODEPOOL));
+                meta.deletion_timestamp.is_none() && named == Some(&pool.name)
+            };
+            let claims = self.claims.values().filter(|claim| owned(&claim.metadata)).count();
+            let nodes = self.nodes.values().filter(|node| owned(&node.metadata)).count();
+            let there = i64::try_from(claims.max(nodes)).unwrap_or(i64::MAX);
+            (pool, usize::try_from(wanted.saturating_sub(there)).unwrap_or(0).min(MOST_STATIC))
+        })
     }
 
     /// Corrections of the catalogue.

@@ -66,6 +66,7 @@ fn requirements(problem: &Problem, node: &NewNode) -> Vec<SelectorRequirement> {
         (labels::OS, vec![node.os.clone()]),
         (labels::NODEPOOL, vec![node.pool.clone()]),
     ]);
+    pinned.extend(node.reservation.iter().map(|id| (labels::RESERVATION_ID, vec![id.clone()])));
     pinned.extend(node.labels.iter().map(|(key, value)| (key.as_str(), vec![value.clone()])));
     let mut all: Vec<SelectorRequirement> = pinned
         .iter()

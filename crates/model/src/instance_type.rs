@@ -40,6 +40,17 @@ impl fmt::Display for CapacityType {
     }
 }
 
+/// Capacity that is paid for already: so many instances, used or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Its identity.
+    pub id: Arc<str>,
+    /// How many instances it has free.
+    pub count: u32,
+    /// What such an instance would cost without it.
+    pub list_price: Price,
+}
+
 /// One way to buy an instance type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offering {
@@ -51,6 +62,8 @@ pub struct Offering {
     pub capacity_type: CapacityType,
     /// What it costs.
     pub price: Price,
+    /// The reservation that it is bought from.
+    pub reservation: Option<Reservation>,
 }
 
 /// A size of machine that a cloud sells.

@@ -16,6 +16,8 @@ pub const OS: &str = "kubernetes.io/os";
 pub const HOSTNAME: &str = "kubernetes.io/hostname";
 /// spot, on-demand or reserved.
 pub const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
+/// The capacity reservation that a node was launched into.
+pub const RESERVATION_ID: &str = "karpenter.k8s.aws/capacity-reservation-id";
 /// The NodePool that owns a node.
 pub const NODEPOOL: &str = "karpenter.sh/nodepool";
 /// Set once a node has everything that was promised.

@@ -39,6 +39,7 @@ impl<'a> LaunchLabels<'a> {
             labels::ZONE => Some(&self.offering.zone),
             labels::ZONE_ID => self.offering.zone_id.as_deref(),
             labels::CAPACITY_TYPE => Some(self.offering.capacity_type.as_str()),
+            labels::RESERVATION_ID => self.offering.reservation.as_ref().map(|reservation| &*reservation.id),
             labels::OS => Some(self.os),
             labels::NODEPOOL => Some(&self.pool.name),
             labels::INSTANCE_TYPE => Some(&self.instance_type.name),

@@ -26,7 +26,7 @@ pub mod volume;
 
 pub use certificate::{Certificate, CertificateKind, ResourcePrices, UNITS_PER_NANO, Unit};
 pub use codes::{Code, Reason};
-pub use instance_type::{CapacityType, InstanceType, Offering};
+pub use instance_type::{CapacityType, InstanceType, Offering, Reservation};
 pub use launch::{LaunchLabels, Variant};
 pub use node::Node;
 pub use node_pool::{NodeClassRef, NodePool};

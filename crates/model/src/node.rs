@@ -9,7 +9,7 @@ use crate::taint::Taint;
 use crate::topology::HostPort;
 
 /// A node with what is left of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     /// Its name; for a claim that has no node yet, the claim's.
     pub name: String,

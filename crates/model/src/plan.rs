@@ -19,6 +19,8 @@ pub struct NewNode {
     pub zone: String,
     /// How it is bought.
     pub capacity_type: CapacityType,
+    /// The capacity reservation that it is launched into.
+    pub reservation: Option<String>,
     /// Its operating system.
     pub os: String,
     /// Values for labels that the pool leaves open.

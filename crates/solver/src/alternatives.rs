@@ -72,6 +72,9 @@ fn similar(problem: &Problem, launch: &Launch, other: &Launch) -> bool {
         && other.instance_type != launch.instance_type
         && other.instance_type(problem).operating_systems[other.os]
             == launch.instance_type(problem).operating_systems[launch.os]
+        // What is reserved is of one type.
+        && own.reservation.is_none()
+        && offering.reservation.is_none()
         && offering.zone == own.zone
         && offering.capacity_type == own.capacity_type
 }

@@ -1,7 +1,7 @@
 //! An answer in rounds: strict weights first, then what limits pushed down; and
 //! what each round proves.
 
-use stowage_model::{Certificate, CertificateKind, End, Price, Problem, ResourceName, Resources};
+use stowage_model::{Certificate, CertificateKind, End, Price, Problem};
 
 use crate::certificate::{self, Values};
 use crate::effort::Options;
@@ -9,15 +9,18 @@ use crate::fluid;
 use crate::island::{self, Island};
 use crate::knapsack::search::Knapsack;
 use crate::launches::{self, Launch};
+use crate::limits::{self, Limits};
 use crate::monitor::Monitor;
 use crate::packing::{Packing, Solution};
 use crate::parallel;
-use crate::reduce::{Purpose, Scope, Weights, reduce};
+use crate::reduce::{Purchases, Purpose, Scope, Weights, reduce};
 use crate::search::{self, Found};
 use crate::topology::demand::Demand;
 
 /// The rounds of an answer.
 pub(crate) struct Answer {
+    /// What goes on reserved instances.
+    reserved: Option<Round>,
     pub(crate) first: Round,
     /// Pods that limits kept out of their heaviest pool, in lighter ones.
     widened: Option<Round>,
@@ -31,24 +34,51 @@ impl Answer {
         options: &Options,
         monitor: &dyn Monitor,
     ) -> Self {
-        let counts = demand.counts();
-        let scope = |limits| Scope { weights: Weights::Strict, purpose: Purpose::Pack, limits };
-        let kept = reduce(problem, launches, demand, &counts, scope(true));
+        let mut counts = demand.counts();
+        let mut limits = Limits::new(problem, launches);
+        let scope = |limits, purchases| Scope { weights: Weights::Strict, purpose: Purpose::Pack, limits, purchases };
+        let mut reserved = None;
+        let mut purchases = Purchases::All;
+        if !limits::reservations(problem, launches).is_empty() {
+            let packing = reduce(problem, launches, demand, &counts, scope(true, Purchases::Reserved));
+            let round = Round::solve(packing, options, monitor);
+            round.pay(&mut limits);
+            counts = round.left(demand);
+            purchases = Purchases::Paid;
+            reserved = Some(round);
+        }
+        let reduced = |limited: bool| {
+            let mut packing = reduce(problem, launches, demand, &counts, scope(limited, purchases));
+            if purchases == Purchases::Paid {
+                packing.bins.clear();
+                packing.leave(&limits);
+            }
+            packing
+        };
+        let kept = reduced(true);
         if !kept.limits.is_empty() {
             // Limits seldom bind: without them there is more that can be proven.
-            let free = Round::solve(reduce(problem, launches, demand, &counts, scope(false)), options, monitor);
-            if free.respects_limits(problem, launches) {
-                let widened = free.widen(problem, launches, demand, options, monitor);
-                return Self { first: free, widened };
+            let free = Round::solve(reduced(false), options, monitor);
+            let mut rest = limits.clone();
+            free.pay(&mut rest);
+            if rest.are_kept() {
+                let widened = free.widen(problem, launches, demand, rest, options, monitor);
+                return Self { reserved, first: free, widened };
             }
         }
         let first = Round::solve(kept, options, monitor);
-        let widened = first.widen(problem, launches, demand, options, monitor);
-        Self { first, widened }
+        first.pay(&mut limits);
+        let widened = first.widen(problem, launches, demand, limits, options, monitor);
+        Self { reserved, first, widened }
     }
 
     pub(crate) fn rounds(&self) -> impl Iterator<Item = &Round> {
-        std::iter::once(&self.first).chain(&self.widened)
+        self.reserved.iter().chain(std::iter::once(&self.first)).chain(&self.widened)
+    }
+
+    /// Whether the search was split by something that binds nodes together.
+    pub(crate) fn is_split(&self) -> bool {
+        self.reserved.is_some() || !self.first.packing.limits.is_empty()
     }
 
     /// Lexicographic worth of all rounds: what the last one leaves unplaced, then
@@ -101,16 +131,21 @@ impl Answer {
         }
         // Where a rule narrowed the search that the bound cannot carry, the bound
         // is proven without that rule.
-        let narrowed = problem.min_alternatives > 0 || launches::asks_for_values(problem);
+        let narrowed = problem.min_alternatives > 0 || launches::asks_for_values(problem) || self.reserved.is_some();
         if self.widened.is_none() && !narrowed && demand.related.is_none() {
             return self.first.proofs(demand, placed, &relaxed);
         }
         let weights =
             if self.widened.is_some() || demand.related.is_some() { Weights::Widened } else { Weights::Strict };
-        let scope = Scope { weights, purpose: Purpose::Bound, limits: false };
+        let scope = Scope { weights, purpose: Purpose::Bound, limits: false, purchases: Purchases::All };
         let unrelated = Demand::merged(problem);
         let whole = reduce(problem, launches, &unrelated, &unrelated.counts(), scope);
-        Round::bound_only(whole).proofs(&unrelated, placed, &relaxed)
+        let (mut proofs, exact) = Round::bound_only(whole).proofs(&unrelated, placed, &relaxed);
+        let given_back = given_back(problem, launches);
+        for (_, bound) in &mut proofs {
+            *bound = Price::from_nanos((bound.nanos() - given_back).max(0));
+        }
+        (proofs, exact)
     }
 }
 
@@ -139,24 +174,20 @@ impl Round {
         Self { packing, solution, parts, stopped }
     }
 
-    /// Whether the nodes of an answer found without limits are within them, and
-    /// nothing was left over that limits could explain.
-    fn respects_limits(&self, problem: &Problem, launches: &[Launch]) -> bool {
-        let mut rest: Vec<Option<Resources>> =
-            problem.pools.iter().map(|pool| problem.remaining_limits(pool)).collect();
+    /// Takes what was bought off the limits.
+    fn pay(&self, limits: &mut Limits<'_>) {
         for node in &self.solution.nodes {
-            let launch = &launches[self.packing.offers[node.offer].launch as usize];
-            if let Some(rest) = &mut rest[launch.pool] {
-                let mut used = launch.instance_type(problem).capacity.clone();
-                used.set(ResourceName::NODES, 1);
-                rest.subtract(&used);
-            }
+            limits.pay(self.packing.offers[node.offer].launch as usize, 1);
         }
-        let within = |(pool, rest): (&stowage_model::NodePool, &Option<Resources>)| {
-            let named = pool.limits.as_ref().zip(rest.as_ref());
-            named.is_none_or(|(limits, rest)| limits.iter().all(|(name, _)| rest.get(name.as_str()) >= 0))
-        };
-        problem.pools.iter().zip(&rest).all(within)
+    }
+
+    /// How many pods of each part have no place yet.
+    fn left(&self, demand: &Demand) -> Vec<u32> {
+        let mut left = vec![0; demand.parts.len()];
+        for (class, count) in self.packing.classes.iter().zip(&self.solution.unplaced) {
+            left[class.shape as usize] = *count;
+        }
+        left
     }
 
     /// No answer, only values for a bound.
@@ -174,6 +205,7 @@ impl Round {
         problem: &Problem,
         launches: &[Launch],
         demand: &Demand,
+        limits: Limits<'_>,
         options: &Options,
         monitor: &dyn Monitor,
     ) -> Option<Self> {
@@ -183,24 +215,11 @@ impl Round {
         if !weights_differ || !left_over || !limited {
             return None;
         }
-        let mut left = vec![0; demand.parts.len()];
-        for (class, count) in self.packing.classes.iter().zip(&self.solution.unplaced) {
-            left[class.shape as usize] = *count;
-        }
-        let scope = Scope { weights: Weights::Widened, purpose: Purpose::Pack, limits: true };
-        let mut packing = reduce(problem, launches, demand, &left, scope);
+        let scope =
+            Scope { weights: Weights::Widened, purpose: Purpose::Pack, limits: true, purchases: Purchases::All };
+        let mut packing = reduce(problem, launches, demand, &self.left(demand), scope);
         packing.bins.clear();
-        for node in &self.solution.nodes {
-            let offer = &self.packing.offers[node.offer];
-            let pool = launches[offer.launch as usize].pool;
-            if problem.pools[pool].limits.is_some() {
-                // Limits are kept in the order of the pools that have any.
-                let limit = problem.pools[..pool].iter().filter(|pool| pool.limits.is_some()).count();
-                for (rest, used) in packing.limits[limit].remaining.iter_mut().zip(&offer.limit_use) {
-                    *rest -= used;
-                }
-            }
-        }
+        packing.leave(&limits);
         let round = Self::solve(packing, options, monitor);
         (!round.solution.nodes.is_empty()).then_some(round)
     }
@@ -241,4 +260,17 @@ impl Round {
         let exact = !self.parts.is_empty() && self.parts.iter().all(|(_, found)| found.exact);
         (proofs, exact)
     }
+}
+
+/// What all reserved instances together would cost at the list price, over what
+/// they do cost: a bound that takes each to cost as much owes no more than that.
+fn given_back(problem: &Problem, launches: &[Launch]) -> i64 {
+    let offerings = launches.iter().map(|launch| launch.offering(problem));
+    let all = offerings.filter_map(|offering| {
+        let reservation = offering.reservation.as_ref()?;
+        let more = (reservation.list_price.nanos() - offering.price.nanos()).max(0);
+        Some((reservation.id.clone(), more.saturating_mul(i64::from(reservation.count))))
+    });
+    let by_id: std::collections::BTreeMap<_, i64> = all.collect();
+    by_id.values().sum()
 }

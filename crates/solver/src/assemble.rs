@@ -148,6 +148,7 @@ impl<'a> Assembly<'a> {
                 instance_type: labels.instance_type.name.to_string(),
                 zone: labels.offering.zone.to_string(),
                 capacity_type: labels.offering.capacity_type,
+                reservation: labels.offering.reservation.as_ref().map(|r| r.id.to_string()),
                 os: labels.os.to_owned(),
                 labels: labels.variant.labels.clone(),
                 price: labels.offering.price,

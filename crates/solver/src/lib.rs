@@ -30,6 +30,7 @@ mod island;
 mod knapsack;
 pub mod launches;
 mod leftover;
+mod limits;
 mod lp;
 mod monitor;
 mod packing;
@@ -101,7 +102,7 @@ pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Out
     let mut answer = Answer::find(problem, launches, &demand, options, monitor);
     // Limits that bind split the search into rounds, each best by itself: the
     // baseline may still be better as a whole.
-    if !answer.first.packing.limits.is_empty() && options.algorithm == Algorithm::Optimise {
+    if answer.is_split() && options.algorithm == Algorithm::Optimise {
         let baseline = Options { algorithm: Algorithm::FirstFit, ..options.clone() };
         let other = Answer::find(problem, launches, &demand, &baseline, monitor);
         if other.rank(&demand) < answer.rank(&demand) {

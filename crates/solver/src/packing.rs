@@ -3,6 +3,8 @@
 
 use stowage_model::{Price, ResourceName};
 
+use crate::limits::Limits;
+
 /// A set of classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ClassSet(Vec<u64>);
@@ -101,6 +103,13 @@ pub(crate) struct Packing {
 }
 
 impl Packing {
+    /// Lowers its limits to what is left; they come in the same rows.
+    pub(crate) fn leave(&mut self, limits: &Limits<'_>) {
+        if !self.limits.is_empty() {
+            self.limits = limits.rows().0;
+        }
+    }
+
     /// How many pods of `class` an empty `capacity` holds.
     pub(crate) fn most(&self, class: usize, capacity: &[i64]) -> i64 {
         most(&self.classes[class].size, capacity)

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use stowage_model::{PodShape, Problem, ResourceName};
+use stowage_model::{PodShape, Price, Problem, ResourceName};
 
 use crate::alternatives;
 use crate::filters::{Place, admitted_by_labels};
 use crate::launches::{Launch, lookalikes};
-use crate::packing::{Bin, Class, ClassSet, Limit, Offer, Packing, most};
+use crate::limits::Limits;
+use crate::packing::{Bin, Class, ClassSet, Offer, Packing, most};
 use crate::topology::demand::Demand;
 
 /// Which pools a class may launch from.
@@ -29,14 +30,26 @@ pub(crate) enum Purpose {
     Bound,
 }
 
+/// How launches may be bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purchases {
+    All,
+    /// From reservations only, which are paid for anyway.
+    Reserved,
+    /// Without them.
+    Paid,
+}
+
 /// Which rules of the problem a reduction keeps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope {
     pub(crate) weights: Weights,
     pub(crate) purpose: Purpose,
-    /// Whether pool limits bind several nodes together. What exceeds a limit
-    /// alone is left out in any case.
+    /// Whether limits bind several nodes together. What exceeds a limit alone is
+    /// left out in any case.
     pub(crate) limits: bool,
+    /// Which launches may be bought.
+    pub(crate) purchases: Purchases,
 }
 
 /// Reduces `problem`, leaving `left` pods of each part of `demand` to place.
@@ -71,7 +84,8 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], demand: &Demand, le
     });
 
     let mut packing = Packing { dims, classes, ..Packing::default() };
-    let limit_names = limits(problem, &mut packing);
+    let (limits, limit_uses) = Limits::new(problem, launches).rows();
+    packing.limits = limits;
     let profile_of = profiles(launches, &representatives, &admitted, &constraints, &lightest, &mut packing);
 
     let mut offers: Vec<Offer> = Vec::new();
@@ -84,14 +98,18 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], demand: &Demand, le
                 continue;
             }
         }
-        let instance_type = launch.instance_type(problem);
-        let limit = limit_names[launch.pool].as_ref().map(|(slot, _)| *slot);
-        let limit_use = limit_names[launch.pool].as_ref().map_or_else(Vec::new, |(_, names)| {
-            names.iter().map(|n| if n == ResourceName::NODES { 1 } else { instance_type.capacity.get(n) }).collect()
-        });
+        let offering = launch.offering(problem);
+        let reserved = offering.reservation.is_some();
+        if scope.purchases != Purchases::All && reserved != (scope.purchases == Purchases::Reserved) {
+            continue;
+        }
+        // What a bound takes reserved instances to cost, it gives back for all of
+        // them at once.
+        let list = offering.reservation.as_ref().filter(|_| scope.purpose == Purpose::Bound).map(|r| r.list_price);
+        let (limit, limit_use) = limit_uses[index].clone();
         offers.push(Offer {
             launch: index as u32,
-            price: launch.offering(problem).price.nanos(),
+            price: offering.price.max(list.unwrap_or(Price::ZERO)).nanos(),
             capacity: capacities[index].clone(),
             profile: profile_of[groups[index]],
             limit,
@@ -208,20 +226,6 @@ fn lightest_pools(
                 let weight = launches[launch].pool(problem).weight;
                 problem.pools.iter().take_while(|pool| pool.weight >= weight).count()
             })
-        })
-        .collect()
-}
-
-/// Fills `packing.limits`; per pool, the slot and the names of its limits.
-fn limits(problem: &Problem, packing: &mut Packing) -> Vec<Option<(usize, Vec<String>)>> {
-    problem
-        .pools
-        .iter()
-        .map(|pool| {
-            let remaining = problem.remaining_limits(pool)?;
-            let names = remaining.iter().map(|(name, _)| name.as_str().to_owned()).collect();
-            packing.limits.push(Limit { remaining: remaining.iter().map(|(_, amount)| amount).collect() });
-            Some((packing.limits.len() - 1, names))
         })
         .collect()
 }

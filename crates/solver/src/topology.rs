@@ -16,7 +16,6 @@
 pub(crate) mod assign;
 pub(crate) mod demand;
 pub(crate) mod finish;
-pub(crate) mod limits;
 pub(crate) mod relax;
 pub(crate) mod seating;
 pub(crate) mod settle;

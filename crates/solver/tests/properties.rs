@@ -147,7 +147,14 @@ proptest! {
 #[test]
 fn two_large_pods_get_the_right_node_and_a_proof() {
     for (large, small, nodes) in [(100, 60, 1), (100, 40, 2)] {
-        let kind = |cpu: i64, cents| Kind { cpu: cpu * 1000, memory: cpu << 32, cents, arm: false, spot: false };
+        let kind = |cpu: i64, cents| Kind {
+            cpu: cpu * 1000,
+            memory: cpu << 32,
+            cents,
+            arm: false,
+            spot: false,
+            reserved: None,
+        };
         let case = Case {
             kinds: vec![kind(2, small), kind(4, large)],
             shapes: vec![Shape { cpu: 1400, memory: 1 << 30, count: 2, rule: 7 }],

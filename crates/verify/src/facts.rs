@@ -75,7 +75,11 @@ pub(crate) fn find<'a>(problem: &'a Problem, node: &NewNode) -> Result<Launched<
     let offering = instance_type
         .offerings
         .iter()
-        .find(|o| *o.zone == *node.zone && o.capacity_type == node.capacity_type)
+        .find(|o| {
+            *o.zone == *node.zone
+                && o.capacity_type == node.capacity_type
+                && o.reservation.as_ref().map(|r| &*r.id) == node.reservation.as_deref()
+        })
         .ok_or_else(|| format!("{} is not sold as {} in {}", node.instance_type, node.capacity_type, node.zone))?;
     Ok(Launched { pool, instance_type, offering })
 }

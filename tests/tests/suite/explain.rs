@@ -12,6 +12,7 @@ fn a_pod_that_fits_nowhere_is_followed_through_the_rules() {
 
         pool data (weight 0): 326 types
             326 left after resource claims
+            326 left after volume claims
               0 left after taints
               0 left after nodeSelector
               0 left after required node affinity
@@ -21,6 +22,7 @@ fn a_pod_that_fits_nowhere_is_followed_through_the_rules() {
 
         pool general (weight 0): 518 types
             518 left after resource claims
+            518 left after volume claims
             518 left after taints
             518 left after nodeSelector
             518 left after required node affinity
@@ -30,6 +32,7 @@ fn a_pod_that_fits_nowhere_is_followed_through_the_rules() {
 
         pool gpu (weight 0): 33 types
              33 left after resource claims
+             33 left after volume claims
              33 left after taints
              33 left after nodeSelector
              33 left after required node affinity

@@ -96,6 +96,7 @@ fn fuzz_readers_never_panic() {
             replan: stowage_k8s::cluster::Replan::All,
             pools: input.cluster.pools().cloned().collect(),
             type_sets: vec![Vec::new()],
+            promised: Vec::new(),
             default_daemons: Vec::new(),
             price_of: &|_| None,
             wanted: &never,

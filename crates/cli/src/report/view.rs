@@ -84,6 +84,8 @@ pub(crate) struct NodeView {
     pub(crate) instance_type: String,
     pub(crate) zone: String,
     pub(crate) capacity_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reservation: Option<String>,
     pub(crate) os: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
@@ -264,8 +266,14 @@ impl<'a> NodeFacts<'a> {
         let pool = problem.pools.iter().find(|pool| pool.name == node.pool);
         let types = pool.and_then(|pool| problem.type_sets.get(pool.type_set));
         let instance_type = types.and_then(|types| types.iter().find(|t| *t.name == *node.instance_type));
-        let offering = instance_type
-            .and_then(|t| t.offerings.iter().find(|o| *o.zone == *node.zone && o.capacity_type == node.capacity_type));
+        let offering = instance_type.and_then(|t| {
+            t.offerings.iter().find(|o| {
+                let reservation = o.reservation.as_ref().map(|reservation| &*reservation.id);
+                *o.zone == *node.zone
+                    && o.capacity_type == node.capacity_type
+                    && reservation == node.reservation.as_deref()
+            })
+        });
         if let (Some(pool), Some(instance_type), Some(offering)) = (pool, instance_type, offering) {
             let variant = Variant { labels: node.labels.clone() };
             let labels = LaunchLabels { pool, variant: &variant, instance_type, os: &node.os, offering };
@@ -304,6 +312,7 @@ fn node_view(problem: &Problem, node: &NewNode, facts: &NodeFacts<'_>) -> NodeVi
         instance_type: node.instance_type.clone(),
         zone: node.zone.clone(),
         capacity_type: node.capacity_type.to_string(),
+        reservation: node.reservation.clone(),
         os: node.os.clone(),
         labels: node.labels.clone(),
         hourly_price: node.price.dollars(),

@@ -35,6 +35,8 @@ pub struct Settings<'a> {
     pub pools: Vec<NodePool>,
     /// Instance types per type set.
     pub type_sets: Vec<Vec<InstanceType>>,
+    /// Nodes that static pools owe.
+    pub promised: Vec<Node>,
     /// DaemonSets to assume where the input has none.
     pub default_daemons: Vec<Daemon>,
     /// Pending pods of lower priority are not planned for.
@@ -52,8 +54,6 @@ pub struct Notes {
     pub left_out: BTreeMap<&'static str, (usize, String)>,
     /// Pods that carry a rule which is not planned for, with an example.
     pub unsupported: BTreeMap<UnsupportedRule, (usize, String)>,
-    /// Static NodePools, which launch nothing for pods.
-    pub static_pools: Vec<String>,
     /// Workloads that were expanded to pods, and the pods.
     pub expanded: (usize, usize),
     /// Pods on existing nodes.
@@ -78,10 +78,13 @@ impl Cluster {
     /// States the problem that the cluster poses.
     pub fn problem(&self, settings: Settings<'_>) -> Result<Assembled, ObjectError> {
         self.refuse_twins()?;
-        let mut notes = Notes { static_pools: self.static_pools.iter().cloned().collect(), ..Notes::default() };
+        let mut notes = Notes::default();
         let (daemons, source) = self.daemons(&settings)?;
         notes.daemons = source;
         let mut nodes = self.lower_nodes(&mut notes)?;
+        for node in &settings.promised {
+            nodes.entry(node.name.clone()).or_insert_with(|| node.clone());
+        }
         let (mut expanded, workloads) = self.expand()?;
         notes.expanded = (workloads, expanded.len());
         expanded.extend(self.headroom()?);
@@ -96,7 +99,7 @@ impl Cluster {
         let nodes = nodes
             .into_values()
             .map(|mut node| {
-                node.price = (settings.price_of)(&node);
+                node.price = node.price.or_else(|| (settings.price_of)(&node));
                 node
             })
             .collect();

@@ -7,12 +7,8 @@ use crate::duration;
 use crate::error::FieldError;
 use crate::v1::{self, SelectorRequirement};
 
-/// Lowers a NodePool. Static pools (`replicas`) launch a fixed number of nodes
-/// whatever the pods are, so nothing can be planned onto them: `None`.
-pub(crate) fn lower(pool: &v1::NodePool) -> Result<Option<NodePool>, FieldError> {
-    if pool.spec.replicas.is_some() {
-        return Ok(None);
-    }
+/// Lowers a NodePool.
+pub(crate) fn lower(pool: &v1::NodePool) -> Result<NodePool, FieldError> {
     let template = &pool.spec.template;
     let mut requirements = requirements(&template.spec.requirements, "spec.template.spec.requirements")?;
     let own_labels = template.metadata.labels.clone().unwrap_or_default();
@@ -40,7 +36,7 @@ pub(crate) fn lower(pool: &v1::NodePool) -> Result<Option<NodePool>, FieldError>
         }
     }
     let class = &template.spec.node_class_ref;
-    Ok(Some(NodePool {
+    Ok(NodePool {
         name: pool.metadata.name.clone().unwrap_or_default(),
         weight: pool.spec.weight.unwrap_or(0),
         requirements,
@@ -56,7 +52,7 @@ pub(crate) fn lower(pool: &v1::NodePool) -> Result<Option<NodePool>, FieldError>
         expire_after: template.spec.expire_after.clone(),
         termination_grace_period: template.spec.termination_grace_period.clone(),
         type_set: 0,
-    }))
+    })
 }
 
 /// A list of requirements, all of which hold.

@@ -39,7 +39,7 @@ pub struct Ec2NodeClassSpec {
     pub security_group_selector_terms: Vec<SelectorTerm>,
     /// Which capacity reservations nodes may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capacity_reservation_selector_terms: Option<Vec<SelectorTerm>>,
+    pub capacity_reservation_selector_terms: Option<Vec<CapacityReservationSelectorTerm>>,
     /// Which image nodes run.
     #[serde(default)]
     pub ami_selector_terms: Vec<SelectorTerm>,
@@ -98,6 +98,24 @@ pub struct SelectorTerm {
     /// Account that owns the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+}
+
+/// Selects capacity reservations.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityReservationSelectorTerm {
+    /// Identity of the reservation; stands alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Tags that must be there; `*` for any value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Account that owns the reservation.
+    #[serde(default, rename = "ownerID", skip_serializing_if = "Option::is_none")]
+    pub owner_id: Option<String>,
+    /// open or targeted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_match_criteria: Option<String>,
 }
 
 /// Settings of the kubelet. Amounts are quantities; thresholds may be percentages.

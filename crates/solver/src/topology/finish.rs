@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use stowage_model::{Problem, ResourceName, Resources, Topology};
 
 use super::demand::Related;
-use super::limits::Limits;
 use super::settle::{Host, Settled};
 use super::state::{Refusal, State};
 use crate::filters::{Place, admitted_by_labels};
 use crate::launches::Launch;
+use crate::limits::Limits;
 use crate::random::Random;
 
 /// Who comes first, after priority.
@@ -197,7 +197,10 @@ impl<'a> Finisher<'a> {
         let volumes = &self.related.shapes[kind].topology.shared;
         if !volumes.is_empty() {
             let fresh: Vec<_> = volumes.iter().filter(|v| !self.is_attached(host, v.claim)).collect();
-            let load: Resources = fresh.iter().map(|volume| (volume.resource.clone(), 1)).collect();
+            let mut load = Resources::new();
+            for volume in &fresh {
+                load.set(&volume.resource, load.get(&volume.resource) + 1);
+            }
             match host {
                 Host::Existing(node) => self.free[node].subtract(&load),
                 Host::Planned(node) => self.planned[node].load.add(&load),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use stowage_model::{
     CapacityType, Effect, Group, HostPort, InstanceType, Node, NodePool, NodeTerm, Offering, Operator, Pod, PodShape,
-    PodTerm, Price, Problem, Requirement, Requirements, Resources, SharedVolume, Spread, Statement, Taint, Toleration,
-    Workload, labels,
+    PodTerm, Price, Problem, Requirement, Requirements, Reservation, Resources, SharedVolume, Spread, Statement, Taint,
+    Toleration, Workload, labels,
 };
 use stowage_solver::{Algorithm, Effort, Options};
 
@@ -20,6 +20,8 @@ pub struct Kind {
     pub cents: i64,
     pub arm: bool,
     pub spot: bool,
+    /// Instances of it that are reserved.
+    pub reserved: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,8 +54,15 @@ pub struct Relation {
 }
 
 pub fn kinds() -> impl Strategy<Value = Vec<Kind>> {
-    let kind = (1..9_i64, 1..17_i64, 1..200_i64, any::<bool>(), any::<bool>())
-        .prop_map(|(cpu, memory, cents, arm, spot)| Kind { cpu: cpu * 1000, memory: memory << 30, cents, arm, spot });
+    let kind = (1..9_i64, 1..17_i64, 1..200_i64, any::<bool>(), any::<bool>(), prop::option::weighted(0.1, 0..4_u32))
+        .prop_map(|(cpu, memory, cents, arm, spot, reserved)| Kind {
+            cpu: cpu * 1000,
+            memory: memory << 30,
+            cents,
+            arm,
+            spot,
+            reserved,
+        });
     prop::collection::vec(kind, 1..6)
 }
 
@@ -92,9 +101,12 @@ pub fn related(most: u32) -> impl Strategy<Value = Case> {
     (case(most), prop::collection::vec(relation, 1..4)).prop_map(|(case, relations)| Case { relations, ..case })
 }
 
-/// Only packing: no existing nodes, limits or second pool.
+/// Only packing: no existing nodes, reservations, limits or second pool.
 pub fn plain(most: u32) -> impl Strategy<Value = Case> {
-    case(most).prop_map(|case| Case { nodes: Vec::new(), limit: None, second_pool: None, ..case })
+    case(most).prop_map(|case| {
+        let kinds = case.kinds.into_iter().map(|kind| Kind { reserved: None, ..kind }).collect();
+        Case { kinds, nodes: Vec::new(), limit: None, second_pool: None, ..case }
+    })
 }
 
 pub fn only(key: &str, value: &str) -> Requirements {
@@ -184,9 +196,15 @@ pub fn problem(case: &Case) -> Problem {
                 zone_id: None,
                 capacity_type,
                 price: Price::from_nanos(cents * 10_000_000),
+                reservation: None,
             };
             let mut offerings: Vec<Offering> =
                 ZONES.iter().map(|zone| offering(zone, CapacityType::OnDemand, kind.cents)).collect();
+            if let Some(count) = kind.reserved {
+                let list_price = Price::from_nanos(kind.cents * 10_000_000);
+                let reservation = Reservation { id: format!("cr-{index}").into(), count, list_price };
+                offerings.push(Offering { reservation: Some(reservation), ..offering("a", CapacityType::Reserved, 0) });
+            }
             if kind.spot {
                 offerings.push(offering("b", CapacityType::Spot, kind.cents / 2 + 1));
             }

@@ -227,12 +227,26 @@ impl<'a> Table<'a> {
                 .fold(0, Unit::saturating_add);
             total = total.checked_sub(worth.min(all))?;
         }
-        Some(total)
+        total.checked_sub(self.reserved().checked_mul(UNITS_PER_NANO)?)
+    }
+
+    /// What every reserved instance was taken to cost over its price.
+    fn reserved(&self) -> Unit {
+        let mut owed: BTreeMap<String, Unit> = BTreeMap::new();
+        facts::each_launch(self.problem, |_, labels| {
+            if let Some(reservation) = &labels.offering.reservation {
+                let over = (reservation.list_price.nanos() - labels.offering.price.nanos()).max(0);
+                let all = Unit::from(over) * Unit::from(reservation.count);
+                let most = owed.entry(reservation.id.to_string()).or_default();
+                *most = all.max(*most);
+            }
+        });
+        owed.values().sum()
     }
 
     /// Whether no set of nodes that holds all pods costs less than `price`.
     fn nothing_cheaper(&self, price: i64) -> Result<bool, Exhausted> {
-        if self.problem.nodes.iter().any(|node| node.schedulable) {
+        if self.problem.nodes.iter().any(|node| node.schedulable) || self.reserved() > 0 {
             return Err(Exhausted);
         }
         let choice =
@@ -298,7 +312,9 @@ fn kinds(problem: &Problem, plan: &Plan, shapes: &[usize], vector: impl Fn(&Reso
             return;
         }
         let key = (pool, admitted, vector(&facts::free(problem, &labels)));
-        let price = labels.offering.price.nanos();
+        // Reserved instances count at their list price; the total gives it back.
+        let list = labels.offering.reservation.as_ref().map_or(0, |reservation| reservation.list_price.nanos());
+        let price = labels.offering.price.nanos().max(list);
         let entry = seen.entry(key).or_insert_with(|| (i64::MAX, String::new()));
         if price < entry.0 {
             *entry = (price, format!("{} in {}", labels.instance_type.name, labels.offering.zone));

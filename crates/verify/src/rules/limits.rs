@@ -1,4 +1,7 @@
-//! No pool exceeds its limits. Limits count capacity, and nodes.
+//! No pool exceeds its limits, which count capacity and nodes, and no reservation
+//! is drawn on for more instances than it has.
+
+use std::collections::BTreeMap;
 
 use stowage_model::{Plan, Problem, ResourceName};
 
@@ -13,6 +16,7 @@ impl Rule for Limits {
     }
 
     fn check(&self, problem: &Problem, plan: &Plan, found: &mut Vec<(String, String)>) {
+        reservations(problem, plan, found);
         for pool in &problem.pools {
             let Some(limits) = &pool.limits else { continue };
             for (name, most) in limits.iter() {
@@ -33,6 +37,20 @@ impl Rule for Limits {
                     found.push((format!("pool {}", pool.name), message));
                 }
             }
+        }
+    }
+}
+
+fn reservations(problem: &Problem, plan: &Plan, found: &mut Vec<(String, String)>) {
+    let mut drawn: BTreeMap<&str, i64> = BTreeMap::new();
+    for id in plan.nodes.iter().filter_map(|node| node.reservation.as_deref()) {
+        *drawn.entry(id).or_default() += 1;
+    }
+    for (id, nodes) in drawn {
+        let all = problem.type_sets.iter().flatten().flat_map(|kind| &kind.offerings);
+        let most = all.filter_map(|o| o.reservation.as_ref()).find(|r| *r.id == *id).map_or(0, |r| i64::from(r.count));
+        if nodes > most {
+            found.push((format!("reservation {id}"), format!("has {most} instances, the plan takes {nodes}")));
         }
     }
 }

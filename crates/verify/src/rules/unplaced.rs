@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stowage_model::{LaunchLabels, NodePool, Plan, Problem, Resources};
+use stowage_model::{LaunchLabels, NodePool, Offering, Plan, Problem, Resources};
 
 use crate::Rule;
 use crate::facts;
@@ -39,6 +39,9 @@ impl Rule for UnplacedPods {
         let mut placeable: BTreeSet<(u32, String)> = BTreeSet::new();
         let mut satisfied: BTreeSet<u32> = BTreeSet::new();
         facts::each_launch(problem, |pool, labels| {
+            if used_up(plan, labels.offering) {
+                return;
+            }
             for shape in shapes.keys().filter(|shape| !satisfied.contains(shape)).copied().collect::<Vec<_>>() {
                 let data = &problem.shapes[shape as usize];
                 let admitted = facts::tolerates(data, &labels.pool.taints)
@@ -101,6 +104,14 @@ fn after<'a>(problem: &'a Problem, plan: &Plan) -> World<'a> {
         }
     }
     world
+}
+
+/// Whether the plan takes all that a reservation has.
+fn used_up(plan: &Plan, offering: &Offering) -> bool {
+    offering.reservation.as_ref().is_some_and(|reservation| {
+        let taken = plan.nodes.iter().filter(|node| node.reservation.as_deref() == Some(&*reservation.id));
+        taken.count() >= reservation.count as usize
+    })
 }
 
 /// With a minimum of alternatives, or of values, a launch may be refused for lack of them,

@@ -74,12 +74,23 @@ pub(crate) struct InputArgs {
     /// What becomes of preferences: respect meets them wherever a pod still finds a place
     #[arg(long, value_enum, default_value_t = PreferenceChoice::Respect)]
     pub(crate) preference_policy: PreferenceChoice,
+    /// What becomes of a NodePool's minValues that cannot be met
+    #[arg(long, value_enum, default_value_t = MinValuesChoice::Strict)]
+    pub(crate) min_values_policy: MinValuesChoice,
     /// Leave out pending pods with a priority below this one
     #[arg(long, value_name = "PRIORITY", allow_negative_numbers = true)]
     pub(crate) expendable_priority: Option<i32>,
     /// Plan the rest when some objects are malformed
     #[arg(long)]
     pub(crate) keep_going: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MinValuesChoice {
+    /// Pods stay unplaced
+    Strict,
+    /// Pods are placed all the same
+    BestEffort,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

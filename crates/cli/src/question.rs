@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stowage_k8s::cluster::{Notes, Replan, Settings};
-use stowage_model::{CapacityType, Daemon, Preferences, Problem, Requirement, labels};
+use stowage_model::{CapacityType, Daemon, MinValues, Preferences, Problem, Requirement, labels};
 
-use crate::args::{InputArgs, MachineArgs, PreferenceChoice, ReplanChoice};
+use crate::args::{InputArgs, MachineArgs, MinValuesChoice, PreferenceChoice, ReplanChoice};
 use crate::catalog::Catalog;
 use crate::error::Failure;
 use crate::input::{self, Input};
@@ -56,6 +56,10 @@ pub(crate) fn pose(args: &InputArgs, machines: &MachineArgs, min_alternatives: u
     problem.preferences = match args.preference_policy {
         PreferenceChoice::Respect => Preferences::Respect,
         PreferenceChoice::Ignore => Preferences::Ignore,
+    };
+    problem.min_values = match args.min_values_policy {
+        MinValuesChoice::Strict => MinValues::Strict,
+        MinValuesChoice::BestEffort => MinValues::BestEffort,
     };
     question.noted(&assembled.notes);
     Ok(Question {

@@ -6,6 +6,7 @@
 
 mod attachments;
 mod buffers;
+mod default_spread;
 mod expand;
 mod intake;
 mod pods;
@@ -62,6 +63,10 @@ pub struct Cluster {
     priority_classes: BTreeMap<String, PriorityClass>,
     runtime_classes: BTreeMap<String, RuntimeClass>,
     storage: Storage,
+    /// What pods without spread constraints get.
+    default_constraints: Vec<lower::topology::Spread>,
+    /// By namespace, what Services select.
+    services: BTreeMap<String, Vec<BTreeMap<String, String>>>,
     /// Per node, how many volumes each CSI driver attaches at most.
     attach_limits: BTreeMap<String, BTreeMap<String, i64>>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
@@ -172,6 +177,13 @@ impl Cluster {
                     Some((driver.name.clone(), i64::from(count.max(0))))
                 };
                 self.attach_limits.insert(name, o.spec.drivers.iter().filter_map(limit).collect());
+                Ok(())
+            }
+            Object::SchedulerConfiguration(o) => self.apply_scheduler_configuration(&o),
+            Object::Service(o) => {
+                let namespace = self.once("Service", &o.metadata)?.0;
+                let selector = o.spec.and_then(|spec| spec.selector).filter(|selector| !selector.is_empty());
+                self.services.entry(namespace).or_default().extend(selector);
                 Ok(())
             }
             Object::Namespace(o) => {

@@ -11,6 +11,7 @@ pub mod intern;
 pub mod lower;
 pub mod object;
 pub mod raise;
+pub mod scheduler_configuration;
 pub mod v1;
 
 pub use cluster::{Cluster, Settings};

@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
-    LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodTemplate,
+    LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodTemplate, Service,
 };
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use stowage_model::Code;
 
 use crate::error::ObjectError;
+use crate::scheduler_configuration::KubeSchedulerConfiguration;
 use crate::v1;
 
 /// What every object says of itself.
@@ -83,6 +84,7 @@ objects! {
     Namespace(Namespace) = "", "Namespace";
     PodTemplate(PodTemplate) = "", "PodTemplate";
     LimitRange(LimitRange) = "", "LimitRange";
+    Service(Service) = "", "Service";
     PersistentVolume(PersistentVolume) = "", "PersistentVolume";
     PersistentVolumeClaim(PersistentVolumeClaim) = "", "PersistentVolumeClaim";
     Deployment(Deployment) = "apps", "Deployment";
@@ -102,6 +104,7 @@ objects! {
     NodeOverlay(v1::NodeOverlay) = "karpenter.sh", "NodeOverlay";
     Ec2NodeClass(v1::Ec2NodeClass) = "karpenter.k8s.aws", "EC2NodeClass";
     KwokNodeClass(v1::KwokNodeClass) = "karpenter.kwok.sh", "KWOKNodeClass";
+    SchedulerConfiguration(KubeSchedulerConfiguration) = "kubescheduler.config.k8s.io", "KubeSchedulerConfiguration";
     CapacityBuffer(v1::CapacityBuffer) = "autoscaling.x-k8s.io", "CapacityBuffer";
 }
 
@@ -113,7 +116,9 @@ fn read<T: for<'de> Deserialize<'de>>(header: &Header, json: &str) -> Result<T, 
         field,
         message,
     };
-    if header.metadata.name.as_deref().is_none_or(str::is_empty) {
+    // A configuration file is the only one of its kind.
+    let named = header.kind != "KubeSchedulerConfiguration";
+    if named && header.metadata.name.as_deref().is_none_or(str::is_empty) {
         return Err(refuse("metadata.name".to_owned(), "is missing; give the object a name".to_owned()));
     }
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| {

@@ -33,7 +33,7 @@ pub use node_pool::{NodeClassRef, NodePool};
 pub use plan::{Binding, End, NewNode, Plan, Unplaced};
 pub use pod::{Daemon, NodeTerm, Pod, PodShape, UnsupportedRule, Workload};
 pub use price::Price;
-pub use problem::{Preferences, Problem, ProblemError, Statement};
+pub use problem::{MinValues, Preferences, Problem, ProblemError, Statement};
 pub use requirement::{Operator, Requirement};
 pub use requirements::Requirements;
 pub use resources::{ResourceName, Resources};

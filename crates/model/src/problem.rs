@@ -39,6 +39,16 @@ pub enum Preferences {
     Ignore,
 }
 
+/// What becomes of a NodePool's `minValues` that cannot be met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinValues {
+    /// Pods stay unplaced.
+    #[default]
+    Strict,
+    /// Pods are placed all the same.
+    BestEffort,
+}
+
 /// What a problem is stated from, in any order.
 #[derive(Clone, Debug, Default)]
 pub struct Statement {
@@ -82,6 +92,8 @@ pub struct Problem {
     pub groups: Vec<Group>,
     /// Whether preferences count.
     pub preferences: Preferences,
+    /// What becomes of `minValues` that cannot be met.
+    pub min_values: MinValues,
     /// How many other types each new node must leave open.
     pub min_alternatives: usize,
     variants: Vec<Vec<Variant>>,
@@ -117,6 +129,7 @@ impl Problem {
             daemons,
             groups,
             preferences: Preferences::default(),
+            min_values: MinValues::default(),
             min_alternatives: 0,
             variants: Vec::new(),
         };

@@ -41,7 +41,10 @@ mod ruin_recreate;
 mod search;
 mod topology;
 
-use stowage_model::{Certificate, End, Plan, Price, Problem};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use stowage_model::{Certificate, End, MinValues, Plan, Price, Problem};
 
 pub use effort::{Algorithm, Effort, Options};
 pub use monitor::{Monitor, Unwatched};
@@ -50,6 +53,7 @@ pub use monitor::{Monitor, Unwatched};
 pub const LP_BACKEND: &str = lp::NAME;
 
 use crate::answer::Answer;
+use crate::launches::Launch;
 use crate::topology::demand::Demand;
 use crate::topology::finish::Turn;
 use crate::topology::settle;
@@ -96,8 +100,29 @@ impl Outcome {
 /// Solves a problem. A plan always exists, be it one that places nothing.
 pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Outcome {
     let all = launches::launches(problem);
-    let narrowed = launches::asks_for_values(problem).then(|| launches::flexible(problem, &all));
-    let launches = narrowed.as_deref().unwrap_or(&all);
+    if !launches::asks_for_values(problem) {
+        return among(problem, &all, &all, options, monitor);
+    }
+    let strict = among(problem, &launches::flexible(problem, &all), &all, options, monitor);
+    if problem.min_values == MinValues::Strict || strict.plan.unplaced.is_empty() {
+        return strict;
+    }
+    let open = among(problem, &all, &all, options, monitor);
+    if unplaced(problem, &open.plan) < unplaced(problem, &strict.plan) { open } else { strict }
+}
+
+/// Pods without a place by priority, highest first.
+fn unplaced(problem: &Problem, plan: &Plan) -> Vec<usize> {
+    let of = |pod: u32| problem.shapes[problem.pods[pod as usize].shape as usize].priority;
+    let mut counts: BTreeMap<Reverse<i32>, usize> = problem.shapes.iter().map(|s| (Reverse(s.priority), 0)).collect();
+    for pod in &plan.unplaced {
+        *counts.entry(Reverse(of(pod.pod))).or_default() += 1;
+    }
+    counts.into_values().collect()
+}
+
+/// Solves a problem with some of `all` launches.
+fn among(problem: &Problem, launches: &[Launch], all: &[Launch], options: &Options, monitor: &dyn Monitor) -> Outcome {
     let demand = Demand::of(problem, launches);
     let mut answer = Answer::find(problem, launches, &demand, options, monitor);
     // Limits that bind split the search into rounds, each best by itself: the
@@ -109,7 +134,7 @@ pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Out
             answer = other;
         }
     }
-    let mut assembly = assemble::Assembly::new(problem, launches, &all);
+    let mut assembly = assemble::Assembly::new(problem, launches, all);
     match &demand.related {
         None => answer.rounds().for_each(|round| assembly.add(&round.packing, &round.solution)),
         Some(related) => {
@@ -126,7 +151,7 @@ pub fn solve(problem: &Problem, options: &Options, monitor: &dyn Monitor) -> Out
             assembly.settle(settled, |kind| related.shape_of[kind]);
         }
     }
-    let proofs = answer.proofs(problem, &all, &demand, &assembly.placed());
+    let proofs = answer.proofs(problem, all, &demand, &assembly.placed());
     let stopped = answer.rounds().find_map(|round| round.stopped);
     assembly.finish(proofs, stopped, options)
 }

@@ -49,11 +49,11 @@ fn malformed_objects_can_be_left_out_on_request() {
 fn unknown_kinds_are_listed_once() {
     let items = [
         pod("a", "1", "1Gi", ""),
-        r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"s"}}"#.to_owned(),
-        r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"t"}}"#.to_owned(),
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"s"}}"#.to_owned(),
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"t"}}"#.to_owned(),
     ];
     let warnings = plan(&items, &[]).json()["warnings"].to_string();
-    assert!(warnings.contains("Service (2)"), "{warnings}");
+    assert!(warnings.contains("ConfigMap (2)"), "{warnings}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The binary as its users meet it.
 
 mod bad_input;
+mod capacity;
 mod catalog;
 mod check;
 mod determinism;
@@ -11,3 +12,4 @@ mod harness;
 mod plan;
 mod relations;
 mod tidy;
+mod volumes;

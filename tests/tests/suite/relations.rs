@@ -283,3 +283,32 @@ fn headroom_beside_rules_between_pods_is_placed_last() {
     let unplaced: Vec<&str> = json["unplaced"].as_array().unwrap().iter().map(|u| u["pod"].as_str().unwrap()).collect();
     assert_eq!(unplaced, ["d/spare-buffer-0"]);
 }
+
+#[test]
+fn the_schedulers_default_constraints_spread_what_services_and_controllers_select() {
+    let configuration = r#"{"apiVersion":"kubescheduler.config.k8s.io/v1","kind":"KubeSchedulerConfiguration","profiles":[{"pluginConfig":[
+        {"name":"PodTopologySpread","args":{"defaultingType":"List","defaultConstraints":[
+            {"maxSkew":1,"topologyKey":"topology.kubernetes.io/zone","whenUnsatisfiable":"DoNotSchedule"}]}}]}]}"#;
+    let labelled = |name: &str| {
+        crate::harness::pod(name, "100m", "100Mi", "")
+            .replace(r#""namespace""#, r#""labels":{"app":"web"},"namespace""#)
+    };
+    let service = r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"web","namespace":"d"},"spec":{"selector":{"app":"web"}}}"#;
+    let mut items: Vec<String> = (0..4).map(|n| labelled(&format!("p{n}"))).collect();
+    let zones = |items: &[String]| {
+        let json = plan(items, &["--capacity-types", "on-demand"]).json();
+        let mut zones: Vec<(String, usize)> = json["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|n| (n["zone"].as_str().unwrap().to_owned(), n["pods"].as_array().unwrap().len()))
+            .collect();
+        zones.sort();
+        zones
+    };
+    items.push(configuration.to_owned());
+    // Nothing selects the pods, so nothing says whom to count.
+    assert_eq!(zones(&items).len(), 1);
+    items.push(service.to_owned());
+    assert_eq!(zones(&items), [("a".to_owned(), 2), ("b".to_owned(), 2)]);
+}

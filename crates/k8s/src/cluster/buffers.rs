@@ -16,6 +16,9 @@ const ACTIVE: &str = "buffer.x-k8s.io/active-capacity";
 const PRIORITY: i32 = i32::MIN;
 const MOST: i64 = 100_000;
 
+/// The kind of the pods that stand for headroom.
+pub(super) const BUFFER: &str = "CapacityBuffer";
+
 impl Cluster {
     /// The pods that buffers keep room for.
     pub(super) fn headroom(&self) -> Result<Vec<Expanded>, ObjectError> {
@@ -35,7 +38,7 @@ impl Cluster {
             pods.extend((0..count).map(|number| Expanded {
                 namespace: namespace.clone(),
                 name: format!("{name}-buffer-{number}"),
-                kind: "CapacityBuffer",
+                kind: BUFFER,
                 workload: name.clone(),
                 labels: labels.clone(),
                 lowered: lowered.clone(),

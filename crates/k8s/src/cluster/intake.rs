@@ -7,6 +7,7 @@ use stowage_model::{Node, Pod, PodShape, UnsupportedRule, Workload};
 
 use super::Cluster;
 use super::attachments::Attachments;
+use super::buffers::BUFFER;
 use super::expand::Expanded;
 use super::pods::{PodRecord, PodState};
 use super::snapshot::{Notes, Replan, Settings};
@@ -15,6 +16,8 @@ use crate::error::ObjectError;
 use crate::intern::Interner;
 use crate::lower::pod::LoweredPod;
 use crate::lower::volumes::Mount;
+
+const EXPENDABLE: &str = "has a priority below the cut-off";
 
 impl Cluster {
     pub(super) fn take_pods(
@@ -54,7 +57,7 @@ impl Cluster {
                         .expendable_below
                         .is_some_and(|least| self.shapes.get(pod.shape).shape.priority < least) =>
                 {
-                    leave_out(notes, "has a priority below the cut-off");
+                    leave_out(notes, EXPENDABLE);
                 }
                 (PodState::Bound | PodState::Pending | PodState::Nominated, _) => {
                     let namespace = self.names.get(pod.namespace);
@@ -82,6 +85,12 @@ impl Cluster {
         let empty = BTreeMap::new();
         for pod in expanded {
             if !(settings.wanted)(&pod.namespace, &empty) {
+                continue;
+            }
+            // Headroom is wanted whatever its priority.
+            if pod.kind != BUFFER && settings.expendable_below.is_some_and(|least| pod.lowered.shape.priority < least) {
+                let example = format!("{}/{}", pod.namespace, pod.name);
+                notes.left_out.entry(EXPENDABLE).or_insert((0, example)).0 += 1;
                 continue;
             }
             let namespace: Arc<str> = pod.namespace.as_str().into();

@@ -89,7 +89,7 @@ impl Cluster {
         notes.expanded = (workloads, expanded.len());
         expanded.extend(self.headroom()?);
         let attachments = Attachments::gather(self, &expanded, &settings.type_sets);
-        let mut builder = Builder::new(Groups::gather(self, &expanded), attachments);
+        let mut builder = Builder::new(Groups::gather(self, &expanded)?, attachments);
         self.take_pods(&settings, &mut nodes, &mut builder, &mut notes)?;
         self.take_workloads(&settings, expanded, &mut builder, &mut notes)?;
         self.reserve_for_daemons(&mut nodes, &daemons);

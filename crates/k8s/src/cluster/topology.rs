@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use stowage_model::{Group, PodTerm, Spread, Topology};
 
 use super::Cluster;
+use super::default_spread::DefaultSpread;
 use super::expand::Expanded;
+use crate::error::ObjectError;
 use crate::lower::topology::{Relations, Selection, Term};
 
 type Labels = BTreeMap<String, String>;
@@ -15,14 +17,20 @@ type Labels = BTreeMap<String, String>;
 pub(super) struct Groups {
     all: Vec<Group>,
     namespaces: BTreeMap<String, Labels>,
+    defaults: DefaultSpread,
 }
 
 impl Groups {
-    pub(super) fn gather(cluster: &Cluster, expanded: &[Expanded]) -> Self {
+    pub(super) fn gather(cluster: &Cluster, expanded: &[Expanded]) -> Result<Self, ObjectError> {
+        let defaults = DefaultSpread::gather(cluster)?;
         let namespaces = namespaces(cluster, expanded);
         let mut found: BTreeSet<Group> = BTreeSet::new();
         let mut add = |relations: &Relations, namespace: &str, labels: &Labels| {
             found.extend(relations.selections().filter_map(|s| s.group(namespace, labels, &namespaces)));
+            if relations.spread.is_empty() {
+                let defaults = defaults.of(namespace, labels);
+                found.extend(defaults.iter().filter_map(|s| s.selection.group(namespace, labels, &namespaces)));
+            }
         };
         let kinds: BTreeSet<(u32, u32, u32)> =
             cluster.pods.iter().map(|pod| (pod.shape, pod.namespace, pod.labels)).collect();
@@ -33,7 +41,7 @@ impl Groups {
         for pod in expanded {
             add(&pod.lowered.relations, &pod.namespace, &pod.labels);
         }
-        Self { all: found.into_iter().collect(), namespaces }
+        Ok(Self { all: found.into_iter().collect(), namespaces, defaults })
     }
 
     pub(super) fn into_list(self) -> Vec<Group> {
@@ -68,7 +76,8 @@ impl Groups {
         let spread = |spread: &crate::lower::topology::Spread| {
             Some(Spread { group: index(&spread.selection)?, ..spread.rule.clone() })
         };
-        let mut spread: Vec<Spread> = relations.spread.iter().filter_map(spread).collect();
+        let defaults = if relations.spread.is_empty() { self.defaults.of(namespace, labels) } else { Vec::new() };
+        let mut spread: Vec<Spread> = relations.spread.iter().chain(&defaults).filter_map(spread).collect();
         spread.sort();
         spread.dedup();
         Topology {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{NodeAffinity, PodAffinityTerm, PodSpec};
+use k8s_openapi::api::core::v1::{NodeAffinity, PodAffinityTerm, PodSpec, TopologySpreadConstraint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use stowage_model::{Code, Group, HostPort, Operator, PreferredNode, Requirement, Requirements, labels};
 
@@ -96,7 +96,10 @@ impl Selection {
 
 /// Lowers all relations of a pod.
 pub(crate) fn relations(spec: &PodSpec) -> Result<Relations, FieldError> {
-    let mut relations = Relations { spread: spreads(spec)?, ..Relations::default() };
+    let mut relations = Relations {
+        spread: constraints(spec.topology_spread_constraints.as_deref().unwrap_or_default())?,
+        ..Relations::default()
+    };
     let Some(affinity) = &spec.affinity else { return Ok(relations) };
     if let Some(near) = &affinity.pod_affinity {
         const FIELD: &str = "spec.affinity.podAffinity";
@@ -143,9 +146,19 @@ fn topology_key(key: &str, field: &str) -> Result<String, FieldError> {
     Ok(labels::normalized(key).to_owned())
 }
 
-fn spreads(spec: &PodSpec) -> Result<Vec<Spread>, FieldError> {
-    let constraints = spec.topology_spread_constraints.iter().flatten().enumerate();
+impl Spread {
+    /// The same, counting the pods that `selector` picks.
+    pub(crate) fn selecting(mut self, selector: &Requirements) -> Self {
+        self.selection.selector = Some(selector.clone());
+        self
+    }
+}
+
+/// Lowers spread constraints.
+pub(crate) fn constraints(constraints: &[TopologySpreadConstraint]) -> Result<Vec<Spread>, FieldError> {
     constraints
+        .iter()
+        .enumerate()
         .map(|(index, constraint)| {
             let field = format!("spec.topologySpreadConstraints[{index}]");
             let refuse = |name: &str, message: &str| {

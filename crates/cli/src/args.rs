@@ -215,6 +215,9 @@ pub(crate) struct PlanArgs {
     /// Exit with 2 when nodes would be launched, with 3 when some pods have no place
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+    /// Also say what the plan costs once a scheduler has bound the pods in an order of its own
+    #[arg(long)]
+    pub(crate) replay: bool,
     /// Leave timings out, so that two runs print the same bytes
     #[arg(long)]
     pub(crate) no_timings: bool,

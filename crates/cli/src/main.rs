@@ -15,6 +15,7 @@ mod plan;
 mod plan_file;
 mod pools;
 mod question;
+mod replays;
 mod report;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use crate::args::{EffortChoice, Output, PlanArgs, SearchArgs, Solver};
 use crate::error::{Exit, Failure};
 use crate::monitor::Watch;
 use crate::question;
+use crate::replays;
 use crate::report::view::{Timings, View};
 use crate::report::{self};
 
@@ -20,7 +21,10 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let plan = solve(&question.problem, &args.search)?;
     let timings = (!args.no_timings)
         .then(|| Timings { read_seconds: read.as_secs_f64(), plan_seconds: (started.elapsed() - read).as_secs_f64() });
-    let view = View::new(&question, &plan, args, timings);
+    let mut view = View::new(&question, &plan, args, timings);
+    if args.replay {
+        view.replay = replays::run(&question.problem, &plan, &args.search)?;
+    }
     let text = report::render(args.output, &question, &plan, &view)?;
     let mut out = anstream::AutoStream::new(std::io::stdout().lock(), colour(args));
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::output(&e))?;

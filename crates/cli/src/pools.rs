@@ -1,6 +1,6 @@
 //! NodePools with the machines that each can launch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use stowage_cloud::reservations::{self, CapacityReservation, Selection};
 use stowage_cloud::sizing::Sizing;
@@ -194,24 +194,5 @@ fn promised(pool: &NodePool, missing: usize, types: &[InstanceType], notebook: &
         "static NodePool {} owes {missing} nodes: {} {capacity_type} in {zone} at {price}/h each are taken to be on their way",
         pool.name, launch.instance_type.name
     ));
-    (1..=missing).map(|number| node(&launch, format!("{}-static-{number}", pool.name))).collect()
-}
-
-/// A launch as a node that is on its way.
-fn node(launch: &LaunchLabels<'_>, name: String) -> Node {
-    let mut own: BTreeMap<String, String> = launch.pool.labels.clone();
-    own.extend((*launch.instance_type.labels).clone());
-    let keys =
-        [labels::ZONE, labels::ZONE_ID, labels::CAPACITY_TYPE, labels::OS, labels::NODEPOOL, labels::INSTANCE_TYPE];
-    own.extend(keys.into_iter().filter_map(|key| Some((key.to_owned(), launch.get(key)?.to_owned()))));
-    Node {
-        name,
-        labels: own,
-        taints: launch.pool.taints.clone(),
-        capacity: launch.instance_type.capacity.clone(),
-        allocatable: launch.instance_type.allocatable.clone(),
-        price: Some(launch.offering.price),
-        schedulable: true,
-        ..Node::default()
-    }
+    (1..=missing).map(|number| launch.node(format!("{}-static-{number}", pool.name))).collect()
 }

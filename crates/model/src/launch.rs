@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::instance_type::{InstanceType, Offering};
 use crate::labels;
+use crate::node::Node;
 use crate::node_pool::NodePool;
 
 /// Stands for the name of a node that does not exist yet: no selector can name
@@ -52,6 +53,34 @@ impl<'a> LaunchLabels<'a> {
                 .or_else(|| self.variant.labels.get(key))
                 .or_else(|| self.pool.labels.get(key))
                 .map(String::as_str),
+        }
+    }
+
+    /// The node that the launch becomes.
+    pub fn node(&self, name: String) -> Node {
+        let mut own: BTreeMap<String, String> = self.pool.labels.clone();
+        own.extend(self.variant.labels.clone());
+        own.extend((*self.instance_type.labels).clone());
+        let keys = [
+            labels::ZONE,
+            labels::ZONE_ID,
+            labels::CAPACITY_TYPE,
+            labels::RESERVATION_ID,
+            labels::OS,
+            labels::NODEPOOL,
+            labels::INSTANCE_TYPE,
+        ];
+        own.extend(keys.into_iter().filter_map(|key| Some((key.to_owned(), self.get(key)?.to_owned()))));
+        own.insert(labels::HOSTNAME.to_owned(), name.clone());
+        Node {
+            name,
+            labels: own,
+            taints: self.pool.taints.clone(),
+            capacity: self.instance_type.capacity.clone(),
+            allocatable: self.instance_type.allocatable.clone(),
+            price: Some(self.offering.price),
+            schedulable: true,
+            ..Node::default()
         }
     }
 

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::labels;
+use crate::pod::PodShape;
 use crate::price::Price;
 use crate::resources::Resources;
 use crate::taint::Taint;
-use crate::topology::HostPort;
+use crate::topology::{HostPort, Topology};
 
 /// A node with what is left of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,25 @@ impl Node {
     /// The NodePool it belongs to.
     pub fn pool(&self) -> Option<&str> {
         self.label(labels::NODEPOOL)
+    }
+
+    /// Counts a pod that runs on it.
+    pub fn host(&mut self, shape: &PodShape) {
+        self.used.add(&shape.requests);
+        self.pods += 1;
+        self.ports.extend(shape.ports.iter().cloned());
+        for group in &shape.topology.member {
+            *self.members.entry(*group).or_default() += 1;
+        }
+        for group in Topology::required(&shape.topology.anti_affinity) {
+            *self.repels.entry(group).or_default() += 1;
+        }
+        for volume in &shape.topology.shared {
+            if self.attached.insert(volume.claim) {
+                let used = self.used.get(&volume.resource);
+                self.used.set(&volume.resource, used + 1);
+            }
+        }
     }
 
     /// What is left for further pods. Amounts can be negative on a node that

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codes::Code;
 use crate::instance_type::InstanceType;
-use crate::launch::{self, Variant};
+use crate::launch::{self, LaunchLabels, Variant};
 use crate::node::Node;
 use crate::node_pool::NodePool;
+use crate::plan::NewNode;
 use crate::pod::{Daemon, Pod, PodShape, Workload};
 use crate::resources::{ResourceName, Resources};
 use crate::topology::Group;
@@ -136,6 +137,20 @@ impl Problem {
         problem.refuse_overflow()?;
         problem.variants = problem.all_variants()?;
         Ok(problem)
+    }
+
+    /// The launch that a planned node names.
+    pub fn launch_of<'a>(&'a self, node: &'a NewNode, variant: &'a Variant) -> Option<LaunchLabels<'a>> {
+        let pool = self.pools.iter().find(|pool| pool.name == node.pool)?;
+        let types = self.type_sets.get(pool.type_set)?;
+        let instance_type = types.iter().find(|kind| *kind.name == *node.instance_type)?;
+        let offering = instance_type.offerings.iter().find(|offering| {
+            let reservation = offering.reservation.as_ref().map(|reservation| &*reservation.id);
+            *offering.zone == *node.zone
+                && offering.capacity_type == node.capacity_type
+                && reservation == node.reservation.as_deref()
+        })?;
+        Some(LaunchLabels { pool, variant, instance_type, os: &node.os, offering })
     }
 
     /// Choices for the open labels of a pool that some pod or DaemonSet can

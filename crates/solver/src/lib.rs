@@ -37,6 +37,7 @@ mod packing;
 mod parallel;
 mod random;
 mod reduce;
+pub mod replay;
 mod ruin_recreate;
 mod search;
 mod topology;

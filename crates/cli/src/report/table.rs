@@ -31,6 +31,7 @@ pub(crate) fn render(view: &View, wide: bool) -> String {
     }
     unplaced(&mut text, view, wide);
     totals(&mut text, view);
+    replays(&mut text, view);
     costs(&mut text, "Cost per namespace", &view.costs.namespaces, wide);
     costs(&mut text, "Cost per workload", &view.costs.workloads, wide);
     notes(&mut text, view);
@@ -118,6 +119,27 @@ fn unplaced(text: &mut String, view: &View, wide: bool) {
         }
     }
     rest(text, groups.len(), most);
+}
+
+fn replays(text: &mut String, view: &View) {
+    if view.replay.is_empty() {
+        return;
+    }
+    let bold = Style::new().bold();
+    let _ = writeln!(text, "\n{bold}With a scheduler{bold:#}");
+    let header = ["SCENARIO", "BOUND", "AS PLANNED", "MORE NODES", "EXTRA/H", "REGRET"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(view.replay.iter().map(|replay| {
+        vec![
+            replay.scenario.to_owned(),
+            format!("{} of {}", replay.bound, replay.pods),
+            replay.as_planned.to_string(),
+            replay.more_nodes.to_string(),
+            format!("${:.4}", replay.extra_hourly_price),
+            replay.regret.map_or_else(|| "–".to_owned(), |share| format!("{:.2} %", share * 100.0)),
+        ]
+    }));
+    text.push_str(&columns(&rows));
 }
 
 fn totals(text: &mut String, view: &View) {

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use stowage_model::{CapacityType, InstanceType, LaunchLabels, NewNode, Plan, Price, Problem, Resources, Variant};
+use stowage_model::{CapacityType, InstanceType, NewNode, Plan, Price, Problem, Resources, Variant};
 
 use crate::args::{PlanArgs, Solver};
 use crate::catalog::CatalogInfo;
 use crate::question::Question;
+use crate::replays::ReplayView;
 
 pub(crate) const FORMAT_VERSION: &str = "1.0";
 
@@ -32,6 +33,9 @@ pub(crate) struct View {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) order: Vec<String>,
     pub(crate) costs: Costs,
+    /// How the plan fares with a scheduler, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replay: Vec<ReplayView>,
     pub(crate) certificate: CertificateView,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) timings: Option<Timings>,
@@ -186,6 +190,7 @@ impl View {
             warnings: question.warnings.clone(),
             summary: summary(problem, plan, solver),
             costs: costs(problem, plan),
+            replay: Vec::new(),
             existing: plan
                 .existing
                 .iter()
@@ -263,24 +268,16 @@ struct NodeFacts<'a> {
 impl<'a> NodeFacts<'a> {
     fn of(problem: &'a Problem, node: &NewNode) -> Self {
         let mut daemons = Resources::new();
-        let pool = problem.pools.iter().find(|pool| pool.name == node.pool);
-        let types = pool.and_then(|pool| problem.type_sets.get(pool.type_set));
-        let instance_type = types.and_then(|types| types.iter().find(|t| *t.name == *node.instance_type));
-        let offering = instance_type.and_then(|t| {
-            t.offerings.iter().find(|o| {
-                let reservation = o.reservation.as_ref().map(|reservation| &*reservation.id);
-                *o.zone == *node.zone
-                    && o.capacity_type == node.capacity_type
-                    && reservation == node.reservation.as_deref()
-            })
-        });
-        if let (Some(pool), Some(instance_type), Some(offering)) = (pool, instance_type, offering) {
-            let variant = Variant { labels: node.labels.clone() };
-            let labels = LaunchLabels { pool, variant: &variant, instance_type, os: &node.os, offering };
-            for daemon in problem.daemons.iter().filter(|d| d.runs_on(|key| labels.get(key), &pool.taints)) {
+        let variant = Variant { labels: node.labels.clone() };
+        let launch = problem.launch_of(node, &variant);
+        if let Some(labels) = launch {
+            for daemon in problem.daemons.iter().filter(|d| d.runs_on(|key| labels.get(key), &labels.pool.taints)) {
                 daemons.add(&daemon.shape.requests);
             }
         }
+        let pool = problem.pools.iter().find(|pool| pool.name == node.pool);
+        let types = pool.and_then(|pool| problem.type_sets.get(pool.type_set));
+        let instance_type = types.and_then(|types| types.iter().find(|t| *t.name == *node.instance_type));
         Self { instance_type, daemons }
     }
 }

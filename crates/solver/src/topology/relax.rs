@@ -22,6 +22,11 @@ pub(crate) fn levels(problem: &Problem, shape: &PodShape, advised: bool) -> Vec<
     levels
 }
 
+/// The shape with its requirements alone.
+pub(crate) fn firm(shape: &PodShape) -> PodShape {
+    Wishes::default().granted(shape)
+}
+
 /// Whether some node or pool advises against itself.
 pub(crate) fn advised(problem: &Problem) -> bool {
     let of_nodes = problem.nodes.iter().flat_map(|node| &node.taints);

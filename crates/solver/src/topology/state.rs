@@ -287,6 +287,11 @@ impl<'a> State<'a> {
         (own, sum(&mut shape.topology.member.iter().copied()))
     }
 
+    /// The domain of a spot as a group sees it.
+    pub(crate) fn domain_of(&self, group: u32, spot: usize) -> u32 {
+        self.spots[spot].domains[self.key_of[group as usize]]
+    }
+
     /// The domains of a spot under `keys`, for telling spots apart.
     pub(crate) fn domains(&self, spot: usize, keys: &[usize]) -> Vec<u32> {
         keys.iter().map(|key| self.spots[spot].domains[*key]).collect()

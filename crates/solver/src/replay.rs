@@ -97,6 +97,46 @@ pub fn replay(
     monitor: &dyn Monitor,
 ) -> Result<Replay, ProblemError> {
     let existing = problem.nodes.len();
+    let (mut nodes, wanted) = built(problem, plan);
+    let mut random = Random::new(scenario.seed);
+    let queue = queue(problem, &wanted, scenario.queue, &mut random);
+    let release = release(plan, existing, nodes.len(), &wanted, scenario, &mut random);
+    let mut scheduler = Scheduler::new(problem, &nodes, existing, &wanted, queue, scenario.steering, random);
+    if scenario.steering == Steering::Tolerated {
+        scheduler.take_turns(plan);
+    }
+    scheduler.begin();
+    match scenario.readiness {
+        Readiness::Together => scheduler.release(&release),
+        Readiness::OneByOne => release.iter().for_each(|node| scheduler.release(&[*node])),
+    }
+    let (bound, left) = scheduler.finish();
+    let as_planned = bound.iter().filter(|(pod, node)| wanted.get(pod) == Some(node)).count();
+    let (extra, more_nodes, unplaced) = replan(problem, &mut nodes, &bound, &left, options, monitor)?;
+    Ok(Replay { pods: wanted.len(), bound: bound.len(), as_planned, more_nodes, extra, unplaced })
+}
+
+/// The pods that must wait for others before they are let to their nodes, wave by
+/// wave; everybody else can be let there at once.
+pub fn turns(problem: &Problem, plan: &Plan) -> Vec<Vec<u32>> {
+    if plan.order.is_empty() {
+        return Vec::new();
+    }
+    let (nodes, wanted) = built(problem, plan);
+    let mut random = Random::new(0);
+    let queue = queue(problem, &wanted, Queue::Blocks, &mut random);
+    let mut scheduler =
+        Scheduler::new(problem, &nodes, problem.nodes.len(), &wanted, queue, Steering::Tolerated, random);
+    scheduler.take_turns(plan);
+    let mut turns: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for (pod, wave) in scheduler.waves() {
+        turns.entry(*wave).or_default().push(*pod);
+    }
+    turns.into_values().collect()
+}
+
+/// The nodes, existing and planned, and which of them each pod is planned on.
+fn built(problem: &Problem, plan: &Plan) -> (Vec<Node>, BTreeMap<u32, usize>) {
     let mut nodes: Vec<Node> = problem.nodes.clone();
     let mut wanted: BTreeMap<u32, usize> = BTreeMap::new();
     for (index, node) in plan.nodes.iter().enumerate() {
@@ -116,22 +156,7 @@ pub fn replay(
             wanted.extend(binding.pods.iter().map(|pod| (*pod, at)));
         }
     }
-    let mut random = Random::new(scenario.seed);
-    let queue = queue(problem, &wanted, scenario.queue, &mut random);
-    let release = release(plan, existing, nodes.len(), &wanted, scenario, &mut random);
-    let mut scheduler = Scheduler::new(problem, &nodes, existing, &wanted, queue, scenario.steering, random);
-    if scenario.steering == Steering::Tolerated {
-        scheduler.take_turns(plan);
-    }
-    scheduler.begin();
-    match scenario.readiness {
-        Readiness::Together => scheduler.release(&release),
-        Readiness::OneByOne => release.iter().for_each(|node| scheduler.release(&[*node])),
-    }
-    let (bound, left) = scheduler.finish();
-    let as_planned = bound.iter().filter(|(pod, node)| wanted.get(pod) == Some(node)).count();
-    let (extra, more_nodes, unplaced) = replan(problem, &mut nodes, &bound, &left, options, monitor)?;
-    Ok(Replay { pods: wanted.len(), bound: bound.len(), as_planned, more_nodes, extra, unplaced })
+    (nodes, wanted)
 }
 
 /// The placed pods as they wait: by priority, then as the scenario has it.

@@ -32,6 +32,10 @@ pub(crate) struct View {
     /// Placed pods in an order in which each finds its rules met.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) order: Vec<String>,
+    /// Placed pods that must wait for others, wave by wave, where pods are let to
+    /// their nodes by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) waves: Vec<Vec<String>>,
     pub(crate) costs: Costs,
     /// How the plan fares with a scheduler, where that was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -214,6 +218,7 @@ impl View {
                 .collect(),
             nodes,
             order: plan.order.iter().map(|pod| problem.pods[*pod as usize].to_string()).collect(),
+            waves: stowage_solver::replay::turns(problem, plan).iter().map(|wave| names(problem, wave)).collect(),
             certificate: CertificateView {
                 kind: plan.certificate.kind.as_str(),
                 values: plan.certificate.values.iter().map(ToString::to_string).collect(),

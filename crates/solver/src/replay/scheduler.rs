@@ -33,6 +33,7 @@ pub(super) struct Scheduler<'a> {
     admitted: Vec<Vec<Option<bool>>>,
     /// Ready nodes, in the order in which the scheduler knows them.
     ready: Vec<usize>,
+    is_ready: Vec<bool>,
     next: usize,
     /// Whose turn it is, and that of each pod that must wait for its own.
     wave: usize,
@@ -91,6 +92,7 @@ impl<'a> Scheduler<'a> {
             nodes,
             dims,
             ready: (0..existing).filter(|node| nodes[*node].schedulable).collect(),
+            is_ready: nodes.iter().enumerate().map(|(n, node)| n < existing && node.schedulable).collect(),
             next: 0,
             wave: 0,
             waves: BTreeMap::new(),
@@ -108,6 +110,11 @@ impl<'a> Scheduler<'a> {
         self.waves = waves(self.problem, plan, &self.state, self.wanted);
     }
 
+    /// The wave of each pod that does not belong to the first.
+    pub(super) fn waves(&self) -> &BTreeMap<u32, usize> {
+        &self.waves
+    }
+
     /// Tries everybody on the nodes that are there from the beginning.
     pub(super) fn begin(&mut self) {
         if !self.ready.is_empty() {
@@ -119,6 +126,7 @@ impl<'a> Scheduler<'a> {
     /// Lets pods onto more nodes, and tries everybody who waits.
     pub(super) fn release(&mut self, nodes: &[usize]) {
         self.ready.extend(nodes);
+        nodes.iter().for_each(|node| self.is_ready[*node] = true);
         self.nominate();
         self.serve(if let [node] = nodes { Some(*node) } else { None });
     }
@@ -143,9 +151,8 @@ impl<'a> Scheduler<'a> {
         if self.steering != Steering::Nominated {
             return;
         }
-        let ready: BTreeSet<usize> = self.ready.iter().copied().collect();
         for pod in &self.waiting {
-            if let Some(node) = self.wanted.get(pod).filter(|node| ready.contains(node)) {
+            if let Some(node) = self.wanted.get(pod).filter(|node| self.is_ready[**node]) {
                 self.nominated[*node].insert(*pod);
             }
         }
@@ -188,6 +195,10 @@ impl<'a> Scheduler<'a> {
         if let Some(node) = self.wish(pod).filter(|node| self.feasible(pod, *node)) {
             return Some(node);
         }
+        if self.steering == Steering::Tolerated {
+            let node = self.wanted.get(&pod).copied().filter(|node| self.is_ready[*node])?;
+            return self.feasible(pod, node).then_some(node);
+        }
         let shape = self.problem.pods[pod as usize].shape as usize;
         let topology = &self.shapes[shape].topology;
         let alone = topology.spread.is_empty() && topology.affinity.is_empty();
@@ -215,7 +226,7 @@ impl<'a> Scheduler<'a> {
 
     fn feasible(&mut self, pod: u32, node: usize) -> bool {
         let shape = self.problem.pods[pod as usize].shape as usize;
-        self.tolerates(pod, node)
+        self.tolerates(pod)
             && self.has_room(pod, shape, node)
             && *self.admitted[shape][node].get_or_insert_with(|| {
                 let node = &self.nodes[node];
@@ -224,10 +235,9 @@ impl<'a> Scheduler<'a> {
             && self.state.admits(shape, node)
     }
 
-    /// Whether the pod tolerates what keeps others off a planned node.
-    fn tolerates(&self, pod: u32, node: usize) -> bool {
-        let granted = || self.waves.get(&pod).is_none_or(|wave| *wave <= self.wave);
-        self.steering != Steering::Tolerated || self.wanted.get(&pod) == Some(&node) && granted()
+    /// Whether the pod tolerates what keeps others off a planned node, yet.
+    fn tolerates(&self, pod: u32) -> bool {
+        self.steering != Steering::Tolerated || self.waves.get(&pod).is_none_or(|wave| *wave <= self.wave)
     }
 
     /// Room beside the pods that are there, and beside those that are nominated

@@ -160,10 +160,20 @@ impl ControlPlane {
 
     /// Waits until `done`.
     pub fn wait(&self, what: &str, done: impl Fn(&Self) -> Result<bool, Failure>) -> Result<(), Failure> {
+        self.wait_for(what, PATIENCE, done)
+    }
+
+    /// Waits until `done`, which may take long.
+    pub fn wait_for(
+        &self,
+        what: &str,
+        patience: Duration,
+        done: impl Fn(&Self) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
         let start = Instant::now();
         while !done(self)? {
-            if start.elapsed() > PATIENCE {
-                return Err(format!("{what}: nothing after {PATIENCE:?}").into());
+            if start.elapsed() > patience {
+                return Err(format!("{what}: nothing after {patience:?}").into());
             }
             std::thread::yield_now();
         }
@@ -194,12 +204,31 @@ impl ControlPlane {
         self.answered(response, &format!("create {path} {object}"))
     }
 
+    /// Changes parts of an object, by a merge patch.
+    pub fn patch(&self, path: &str, change: &Value) -> Result<Value, Failure> {
+        let request = self.agent.patch(format!("{}{path}", self.base));
+        let request = request
+            .header("Authorization", format!("Bearer {TOKEN}"))
+            .header("Content-Type", "application/merge-patch+json");
+        let response = request.send(change.to_string())?;
+        self.answered(response, &format!("patch {path} {change}"))
+    }
+
     /// Deletes an object, or everything of a collection, at once.
     pub fn delete(&self, path: &str) -> Result<(), Failure> {
         let request = self.agent.delete(format!("{}{path}?gracePeriodSeconds=0", self.base));
         let response = request.header("Authorization", format!("Bearer {TOKEN}")).call()?;
         self.answered(response, path).map(|_| ())
     }
+}
+
+/// Builds the binaries, or finds them built, and says where they are.
+pub fn tools(root: &Path) -> Result<PathBuf, Failure> {
+    let built = Command::new(root.join("tests/control-plane/build")).stderr(Stdio::inherit()).output()?;
+    if !built.status.success() {
+        return Err("the control plane does not build; is Go installed?".into());
+    }
+    Ok(PathBuf::from(String::from_utf8(built.stdout)?.trim()))
 }
 
 fn free_ports() -> Result<[u16; 4], Failure> {

@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod control_plane;
+pub mod nodes;
 pub mod planner;
 
 /// Anything that goes wrong.

@@ -14,11 +14,12 @@
 //! affinity admits, and so test nothing there.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use stowage_tests::control_plane::ControlPlane;
+use stowage_tests::control_plane::{self, ControlPlane};
+use stowage_tests::nodes::planned;
 use stowage_tests::{Failure, cases, planner};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -45,11 +46,7 @@ struct Tally {
 fn run() -> Result<bool, Failure> {
     let count: u64 = std::env::args().nth(1).ok_or("say how many cases")?.parse()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no root")?;
-    let built = Command::new(root.join("tests/control-plane/build")).stderr(Stdio::inherit()).output()?;
-    let tools = PathBuf::from(String::from_utf8(built.stdout)?.trim());
-    if !built.status.success() {
-        return Err("the control plane does not build; is Go installed?".into());
-    }
+    let tools = control_plane::tools(root)?;
     let stowage = planner::build(root)?;
     let plane = ControlPlane::start(&tools)?;
     let types = std::env::temp_dir().join(format!("stowage-agreement-{}.json", std::process::id()));
@@ -183,31 +180,6 @@ fn volume(object: &Value) -> Value {
     volume["spec"]["storageClassName"] = json!("disk");
     volume["spec"]["claimRef"] = json!({ "kind": "PersistentVolumeClaim", "namespace": "default", "name": name });
     volume
-}
-
-/// A planned node as its kubelet would register it.
-fn planned(name: &str, node: &Value, pools: &BTreeMap<&str, &Value>) -> Value {
-    let types = cases::catalog();
-    let kind = types.as_array().into_iter().flatten().find(|t| t["name"] == node["instanceType"]).cloned();
-    let kind = kind.unwrap_or_default();
-    let cores: i64 = kind["resources"]["cpu"].as_str().and_then(|cpu| cpu.parse().ok()).unwrap_or(0);
-    let resources = json!({
-        "cpu": format!("{}m", cores * 1000 - 100), "memory": format!("{}Mi", cores * 4 * 1024 - 10), "pods": "110",
-    });
-    let mut labels = json!({
-        "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": kind["architecture"],
-        "node.kubernetes.io/instance-type": node["instanceType"], "topology.kubernetes.io/zone": node["zone"],
-        "karpenter.sh/capacity-type": node["capacityType"], "karpenter.sh/nodepool": node["nodePool"],
-    });
-    for (key, value) in node["labels"].as_object().into_iter().flatten() {
-        labels[key] = value.clone();
-    }
-    let pool = pools.get(node["nodePool"].as_str().unwrap_or_default()).copied().cloned().unwrap_or_default();
-    json!({
-        "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": labels },
-        "spec": { "taints": pool["spec"]["template"]["spec"]["taints"] },
-        "status": { "capacity": resources, "allocatable": resources, "conditions": [{ "type": "Ready", "status": "True" }] },
-    })
 }
 
 /// The resource that pins one pod.

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use stowage_model::{Code, Problem};
+use stowage_solver::explain::conflict::conflict;
 use stowage_solver::explain::{self, PoolReport};
 use stowage_solver::launches::launches;
 
@@ -69,6 +70,17 @@ fn describe(problem: &Problem, index: usize) -> String {
     let reasons = explain::refusals(problem, &all, pod.shape, &[]);
     for reason in reasons.iter().filter(|r| r.scope.is_none()) {
         text.push_str(&format!("\n{reason}\n"));
+    }
+    let conflict = conflict(problem, &all, shape, &[]);
+    if !conflict.rules.is_empty() {
+        text.push_str(&format!("\nblocked by {}\n", conflict.lines().join(" + ")));
+    }
+    if let Some(nearest) = &conflict.nearest {
+        let place = nearest
+            .pool
+            .as_ref()
+            .map_or_else(|| format!("node {}", nearest.name), |pool| format!("pool {pool} with {}", nearest.name));
+        text.push_str(&format!("nearest: {place}: {}\n", nearest.changes.join(", and ")));
     }
     for rule in &shape.unsupported {
         text.push_str(&format!("\nwarning: {} is not planned for yet\n", rule.field()));

@@ -4,6 +4,7 @@ pub(crate) mod html;
 mod picture;
 pub(crate) mod table;
 pub(crate) mod view;
+pub(crate) mod why;
 
 use stowage_model::Plan;
 

@@ -1,5 +1,8 @@
 //! Why a pod is where it is, or nowhere.
 
+pub mod choice;
+pub mod conflict;
+
 use std::collections::BTreeMap;
 
 use stowage_model::resources::humanize;

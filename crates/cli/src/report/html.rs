@@ -149,8 +149,12 @@ fn unplaced(page: &mut String, view: &View) {
         counted(view.unplaced.len(), "pod")
     );
     for unplaced in &view.unplaced {
-        let reasons: Vec<String> =
+        let mut reasons: Vec<String> =
             unplaced.reasons.iter().map(|r| format!("<b>{}</b> {}", r.code, escape(&r.message))).collect();
+        if !unplaced.blocked_by.is_empty() {
+            reasons.push(format!("blocked by {}", escape(&unplaced.blocked_by.join(" + "))));
+        }
+        reasons.extend(unplaced.nearest.as_ref().map(|nearest| format!("nearest: {}", escape(&nearest.line()))));
         let _ =
             write!(page, "<tr><td>{}</td><td class=\"wrap\">{}</td></tr>", escape(&unplaced.pod), reasons.join("<br>"));
     }

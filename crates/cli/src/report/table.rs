@@ -6,6 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::view::{CostView, NodeView, View};
+use super::why::{NearestView, ReasonView};
 
 /// Rows of costs and unplaced pods that the short form shows.
 const SHORT: usize = 10;
@@ -20,6 +21,9 @@ pub(crate) fn render(view: &View, wide: bool) -> String {
     if !view.nodes.is_empty() {
         let _ = writeln!(text, "{bold}New nodes{bold:#}");
         text.push_str(&nodes(&view.nodes, wide));
+        if wide {
+            choices(&mut text, &view.nodes);
+        }
     }
     if !view.existing.is_empty() {
         let _ = writeln!(text, "\n{bold}On existing nodes{bold:#}");
@@ -91,6 +95,19 @@ fn nodes(nodes: &[NodeView], wide: bool) -> String {
     columns(&rows)
 }
 
+/// Why each type was chosen, told once for nodes with the same answer.
+fn choices(text: &mut String, nodes: &[NodeView]) {
+    let bold = Style::new().bold();
+    let mut lines: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    for node in nodes {
+        *lines.entry((&node.instance_type, node.why.line())).or_default() += 1;
+    }
+    let _ = writeln!(text, "\n{bold}Why these types{bold:#}");
+    for ((kind, line), count) in lines {
+        let _ = writeln!(text, "  {count} × {kind}: {line}");
+    }
+}
+
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
@@ -104,18 +121,26 @@ fn unplaced(text: &mut String, view: &View, wide: bool) {
     let what = if count == 1 { "pod fits" } else { "pods fit" };
     let _ = writeln!(text, "\n{red}{count} {what} nowhere{red:#}");
     // Pods with the same reasons are told together.
-    let mut groups: BTreeMap<&[super::view::ReasonView], Vec<&str>> = BTreeMap::new();
+    type Why<'a> = (&'a [ReasonView], &'a [String], Option<&'a NearestView>);
+    let mut groups: BTreeMap<Why<'_>, Vec<&str>> = BTreeMap::new();
     for unplaced in &view.unplaced {
-        groups.entry(&unplaced.reasons).or_default().push(&unplaced.pod);
+        let why = (&unplaced.reasons[..], &unplaced.blocked_by[..], unplaced.nearest.as_ref());
+        groups.entry(why).or_default().push(&unplaced.pod);
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.1.cmp(&b.1)));
     let most = if wide { usize::MAX } else { SHORT };
-    for (reasons, pods) in groups.iter().take(most) {
+    for ((reasons, blocked_by, nearest), pods) in groups.iter().take(most) {
         let more = if pods.len() > 1 { format!(" and {} more", pods.len() - 1) } else { String::new() };
         let _ = writeln!(text, "  {}{more}", pods.first().copied().unwrap_or_default());
         for reason in *reasons {
             let _ = writeln!(text, "    {}: {}", reason.code, reason.message);
+        }
+        if !blocked_by.is_empty() {
+            let _ = writeln!(text, "    blocked by {}", blocked_by.join(" + "));
+        }
+        if let Some(nearest) = nearest {
+            let _ = writeln!(text, "    nearest: {}", nearest.line());
         }
     }
     rest(text, groups.len(), most);

@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use stowage_model::{CapacityType, InstanceType, NewNode, Plan, Price, Problem, Resources, Variant};
 
+use stowage_solver::explain::choice::Choices;
+
 use crate::args::{PlanArgs, Solver};
 use crate::catalog::CatalogInfo;
 use crate::question::Question;
 use crate::replays::ReplayView;
+use crate::report::why::{self, ChoiceView, UnplacedView};
 
 pub(crate) const FORMAT_VERSION: &str = "1.0";
 
@@ -101,6 +104,8 @@ pub(crate) struct NodeView {
     /// Share of each resource that pods and DaemonSets ask for.
     pub(crate) utilization: BTreeMap<String, f64>,
     pub(crate) alternatives: Vec<String>,
+    /// Why it is of its type.
+    pub(crate) why: ChoiceView,
     pub(crate) pods: Vec<String>,
     #[serde(skip)]
     pub(crate) fill: Vec<Fill>,
@@ -121,21 +126,6 @@ pub(crate) struct Fill {
 pub(crate) struct ExistingView {
     pub(crate) name: String,
     pub(crate) pods: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct UnplacedView {
-    pub(crate) pod: String,
-    pub(crate) reasons: Vec<ReasonView>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ReasonView {
-    pub(crate) code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) node_pool: Option<String>,
-    pub(crate) message: String,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -174,13 +164,14 @@ impl View {
     pub(crate) fn new(question: &Question, plan: &Plan, args: &PlanArgs, timings: Option<Timings>) -> Self {
         let problem = &question.problem;
         let mut facts: BTreeMap<Launched<'_>, NodeFacts<'_>> = BTreeMap::new();
+        let choices = Choices::new(problem);
         let nodes: Vec<NodeView> = plan
             .nodes
             .iter()
             .map(|node| {
                 let key = (&*node.pool, &*node.instance_type, &*node.zone, node.capacity_type);
                 let own = facts.entry(key).or_insert_with(|| NodeFacts::of(problem, node));
-                node_view(problem, node, own)
+                node_view(problem, node, own, ChoiceView::of(&choices, node))
             })
             .collect();
         let solver = if args.search.solver == Solver::FirstFit { "first-fit" } else { "optimise" };
@@ -200,22 +191,7 @@ impl View {
                 .iter()
                 .map(|binding| ExistingView { name: binding.node.clone(), pods: names(problem, &binding.pods) })
                 .collect(),
-            unplaced: plan
-                .unplaced
-                .iter()
-                .map(|unplaced| UnplacedView {
-                    pod: problem.pods[unplaced.pod as usize].to_string(),
-                    reasons: unplaced
-                        .reasons
-                        .iter()
-                        .map(|reason| ReasonView {
-                            code: reason.code.as_str(),
-                            node_pool: reason.scope.clone(),
-                            message: reason.message.clone(),
-                        })
-                        .collect(),
-                })
-                .collect(),
+            unplaced: why::unplaced(problem, plan),
             nodes,
             order: plan.order.iter().map(|pod| problem.pods[*pod as usize].to_string()).collect(),
             waves: stowage_solver::replay::turns(problem, plan).iter().map(|wave| names(problem, wave)).collect(),
@@ -287,7 +263,7 @@ impl<'a> NodeFacts<'a> {
     }
 }
 
-fn node_view(problem: &Problem, node: &NewNode, facts: &NodeFacts<'_>) -> NodeView {
+fn node_view(problem: &Problem, node: &NewNode, facts: &NodeFacts<'_>, why: ChoiceView) -> NodeView {
     let mut load = Resources::new();
     for pod in &node.pods {
         load.add(&problem.shapes[problem.pods[*pod as usize].shape as usize].requests);
@@ -320,6 +296,7 @@ fn node_view(problem: &Problem, node: &NewNode, facts: &NodeFacts<'_>) -> NodeVi
         hourly_price: node.price.dollars(),
         utilization: fill.iter().map(|f| (f.resource.clone(), share(f))).collect(),
         alternatives: node.alternatives.clone(),
+        why,
         pods: names(problem, &node.pods),
         fill,
         price: node.price,

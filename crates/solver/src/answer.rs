@@ -160,8 +160,9 @@ pub(crate) struct Round {
 impl Round {
     fn solve(packing: Packing, options: &Options, monitor: &dyn Monitor) -> Self {
         let islands = island::split(&packing);
-        let found =
-            parallel::map(&islands, options.threads, |island| search::search(&island.packing, options, monitor));
+        let found = parallel::map(&islands, options.threads, |island| {
+            search::search(&island.packing, islands.len(), options, monitor)
+        });
         let mut solution =
             Solution { nodes: Vec::new(), bins: vec![Vec::new(); packing.bins.len()], unplaced: packing.demand() };
         for (island, found) in islands.iter().zip(&found) {

@@ -55,6 +55,8 @@ pub(crate) struct Budget {
     pub(crate) fillings: usize,
     /// What the following greedy passes over, as a share of an offer's worth.
     pub(crate) content: f64,
+    /// The same for the greedy runs from the start.
+    pub(crate) hurry: f64,
     /// Rounds of column generation.
     pub(crate) rounds: usize,
     /// Masters solved while diving.
@@ -82,11 +84,13 @@ impl Effort {
             _ => &[],
         };
         let many = classes > 2_000;
+        let pinned = !many && classes > 120 && profiles > 1;
         match self {
             Self::Quick => Budget {
                 biases: if many { &[] } else { &[0.0] },
                 follow: if many { 6 } else { 0 },
                 content: 0.01,
+                hurry: 0.0,
                 fillings: if many { 1 } else { 8 },
                 rounds: 0,
                 dives: 0,
@@ -97,8 +101,17 @@ impl Effort {
             },
             Self::Balanced => Budget {
                 biases,
-                follow: if many { 8 } else { 12 },
+                // Where rules pin pods to many places, what settles them afterwards
+                // moves the price by more than following the demand does.
+                follow: if many {
+                    8
+                } else if pinned {
+                    0
+                } else {
+                    12
+                },
                 content: if many { 0.004 } else { 0.0 },
+                hurry: if pinned { 0.02 } else { 0.0 },
                 fillings: if many { 2 } else { 8 },
                 rounds: if classes <= 120 { 120 } else { 60 },
                 dives: 12,
@@ -111,6 +124,7 @@ impl Effort {
                 biases,
                 follow: 40,
                 content: 0.0,
+                hurry: 0.0,
                 fillings: 16,
                 rounds: 400,
                 dives: 60,

@@ -4,7 +4,7 @@
 use stowage_model::{End, Price};
 
 use crate::columns::{self, Generated};
-use crate::effort::{Algorithm, Budget, Options};
+use crate::effort::{Algorithm, Budget, Effort, Options};
 use crate::exact;
 use crate::first_fit;
 use crate::fluid::{Fluid, Relaxation};
@@ -32,9 +32,13 @@ pub(crate) struct Found {
     pub(crate) stopped: Option<End>,
 }
 
-/// Searches one island.
-pub(crate) fn search(packing: &Packing, options: &Options, monitor: &dyn Monitor) -> Found {
-    let budget = options.effort.budget(packing.classes.len(), packing.profiles.len());
+/// Searches one of so many `islands`: where there are many, each may be a little
+/// dearer, for the time that all of them take together.
+pub(crate) fn search(packing: &Packing, islands: usize, options: &Options, monitor: &dyn Monitor) -> Found {
+    let mut budget = options.effort.budget(packing.classes.len(), packing.profiles.len());
+    if options.effort != Effort::Thorough && islands > FEW_ISLANDS {
+        budget.satisfied = budget.satisfied.max(SATISFIED_OF_MANY);
+    }
     let mut kernel = Knapsack::default();
     let mut best = Best::new(packing, first_fit::pack(packing), monitor);
     best.report("first fit", 0.0);
@@ -56,6 +60,11 @@ pub(crate) fn search(packing: &Packing, options: &Options, monitor: &dyn Monitor
     found.stopped = monitor.stop();
     found
 }
+
+/// Islands that are each searched to the end.
+const FEW_ISLANDS: usize = 8;
+/// The gap that is good enough for each of more.
+const SATISFIED_OF_MANY: f64 = 0.005;
 
 /// The best answer so far.
 struct Best<'a> {
@@ -211,6 +220,7 @@ impl Stages<'_> {
             // Leaning raises no value by more than 1 + γ.
             let ratio = ratio.iter().map(|r| (r + 1e-3) * (1.0 + gamma) * 1.001).collect();
             let mut greedy = Greedy::new(rest, leaned, ratio, self.budget.fillings);
+            greedy.content_with(self.budget.hurry);
             let mut demand = filled.demand.clone();
             let mut limits: Vec<Limit> = rest.limits.clone();
             if let Some(nodes) = greedy.run(&mut self.kernel, &mut demand, &mut limits, i64::MAX) {

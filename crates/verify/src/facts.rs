@@ -102,15 +102,21 @@ pub(crate) fn free(problem: &Problem, labels: &LaunchLabels<'_>) -> Resources {
 
 /// Calls `visit` with every launch that the pools admit.
 pub(crate) fn each_launch<'a>(problem: &'a Problem, mut visit: impl FnMut(usize, LaunchLabels<'a>)) {
-    for (index, pool) in problem.pools.iter().enumerate() {
-        for instance_type in &problem.type_sets[pool.type_set] {
-            for variant in problem.variants(index) {
-                for os in &instance_type.operating_systems {
-                    for offering in &instance_type.offerings {
-                        let labels = LaunchLabels { pool, variant, instance_type, os, offering };
-                        if holds(&pool.requirements, &|key| labels.get(key)) {
-                            visit(index, labels);
-                        }
+    for index in 0..problem.pools.len() {
+        each_launch_of(problem, index, |labels| visit(index, labels));
+    }
+}
+
+/// Calls `visit` with every launch that one pool admits.
+pub(crate) fn each_launch_of<'a>(problem: &'a Problem, index: usize, mut visit: impl FnMut(LaunchLabels<'a>)) {
+    let pool = &problem.pools[index];
+    for instance_type in &problem.type_sets[pool.type_set] {
+        for variant in problem.variants(index) {
+            for os in &instance_type.operating_systems {
+                for offering in &instance_type.offerings {
+                    let labels = LaunchLabels { pool, variant, instance_type, os, offering };
+                    if holds(&pool.requirements, &|key| labels.get(key)) {
+                        visit(labels);
                     }
                 }
             }

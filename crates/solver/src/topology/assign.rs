@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use stowage_model::{PodShape, Price, Problem, ResourceName, Resources, Topology};
+use stowage_model::{PodShape, Problem, ResourceName, Resources, Topology};
 
 use super::demand::Related;
 use super::relax;
@@ -163,18 +163,21 @@ impl Pins {
 /// existing nodes.
 struct Ground<'a> {
     places: Vec<Place<'a>>,
-    /// Per place, what pods could have there: one entry per launch.
-    rooms: Vec<Vec<(&'a Resources, Price)>>,
+    /// Per place, what pods could have there and its price per core, cheapest
+    /// first: one entry per launch.
+    rooms: Vec<Vec<(i64, &'a Resources)>>,
     free: Vec<Resources>,
 }
 
 impl<'a> Ground<'a> {
     fn new(problem: &'a Problem, launches: &'a [Launch]) -> Self {
         let (representatives, groups) = lookalikes(problem, launches, &problem.shapes);
-        let mut rooms: Vec<Vec<(&Resources, Price)>> = vec![Vec::new(); representatives.len()];
+        let mut rooms: Vec<Vec<(i64, &Resources)>> = vec![Vec::new(); representatives.len()];
         for (launch, group) in launches.iter().zip(groups) {
-            rooms[group].push((&launch.free, launch.offering(problem).price));
+            let cores = (launch.free.get(ResourceName::CPU) / 1_000).max(1);
+            rooms[group].push((launch.offering(problem).price.nanos() / cores, &launch.free));
         }
+        rooms.iter_mut().for_each(|rooms| rooms.sort_by_key(|(price, _)| *price));
         let places = representatives.iter().map(|launch| {
             let launch = &launches[*launch];
             Place::Launch(launch.labels(problem), &launch.free)
@@ -197,8 +200,7 @@ impl<'a> Ground<'a> {
         if let Place::Node(node, _) = &self.places[place] {
             return shape.requests.fits(&node.free()).then_some(0);
         }
-        let holding = self.rooms[place].iter().filter(|(free, _)| shape.requests.fits(free));
-        holding.map(|(free, price)| price.nanos() / (free.get(ResourceName::CPU) / 1_000).max(1)).min()
+        self.rooms[place].iter().find(|(_, free)| shape.requests.fits(free)).map(|(price, _)| *price)
     }
 
     fn anywhere(&self, shape: &PodShape) -> bool {

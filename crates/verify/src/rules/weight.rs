@@ -49,16 +49,20 @@ fn related(problem: &Problem, shape: u32) -> bool {
 fn heaviest_unlimited(problem: &Problem, shape: u32) -> Option<(&str, i32)> {
     let data = &problem.shapes[shape as usize];
     let mut best: Option<(&str, i32)> = None;
-    facts::each_launch(problem, |_, labels| {
-        let better = best.is_none_or(|(_, weight)| labels.pool.weight > weight);
-        if better
-            && labels.pool.limits.is_none()
-            && facts::tolerates(data, &labels.pool.taints)
-            && facts::labels_admit(data, &|key| labels.get(key))
-            && data.requests.fits(&facts::free(problem, &labels))
-        {
-            best = Some((&labels.pool.name, labels.pool.weight));
+    for (index, pool) in problem.pools.iter().enumerate() {
+        let better = best.is_none_or(|(_, weight)| pool.weight > weight);
+        if !better || pool.limits.is_some() || !facts::tolerates(data, &pool.taints) {
+            continue;
         }
-    });
+        let mut holds = false;
+        facts::each_launch_of(problem, index, |labels| {
+            holds = holds
+                || facts::labels_admit(data, &|key| labels.get(key))
+                    && data.requests.fits(&facts::free(problem, &labels));
+        });
+        if holds {
+            best = Some((&pool.name, pool.weight));
+        }
+    }
     best
 }

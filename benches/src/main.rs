@@ -7,8 +7,10 @@
 //! and runs the peer (its solve alone). The trace is the pod list of Alibaba's
 //! GPU cluster trace 2023 (openb), published in cluster-trace-gpu-v2023; without
 //! it that row is left out and said so. The peer needs Go; `--no-peer` does without.
+//! `--curve FILE.svg` measures how time grows with pods and draws it.
 
 mod catalogs;
+mod curve;
 mod pods;
 mod related;
 mod run;
@@ -31,6 +33,9 @@ struct Args {
     /// Only rows whose name contains this
     #[arg(long, default_value = "")]
     only: String,
+    /// Measure seconds against pods instead, and draw them here
+    #[arg(long, value_name = "FILE.svg")]
+    curve: Option<PathBuf>,
     /// Where inputs and answers are put
     #[arg(long, default_value = "target/compare")]
     out: PathBuf,
@@ -47,7 +52,11 @@ fn main() -> ExitCode {
 }
 
 fn compare(args: &Args) -> Result<(), String> {
-    let place = Workplace::new(&args.out, !args.no_peer)?;
+    let place = Workplace::new(&args.out, !args.no_peer && args.curve.is_none())?;
+    if let Some(path) = &args.curve {
+        let picture = curve::measure(&place, &catalogs::ec2_of("cmr", false, Some("amd64"))?)?;
+        return std::fs::write(path, picture).map_err(|e| format!("{}: {e}", path.display()));
+    }
     let mut rows = rows(&place)?;
     match &args.trace {
         Some(path) => {

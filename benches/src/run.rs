@@ -85,14 +85,27 @@ impl Workplace {
         serde_json::from_str(&text).map(Some).map_err(|e| e.to_string())
     }
 
-    /// Runs one row and returns its line of the table.
-    pub fn measure(&self, row: &Row) -> Result<String, String> {
+    /// Seconds to plan, the whole process.
+    pub fn seconds(&self, pods: &Value, types: &Value) -> Result<f64, String> {
+        let (pods, types) = self.inputs(pods, types)?;
+        let started = Instant::now();
+        self.plan(&pods, &types, &self.out.join("plan.json"))?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    /// Writes what both sides read.
+    fn inputs(&self, pods: &Value, types: &Value) -> Result<(PathBuf, PathBuf), String> {
         let write = |name: &str, value: &Value| -> Result<PathBuf, String> {
             let path = self.out.join(name);
             std::fs::write(&path, value.to_string()).map_err(|e| e.to_string())?;
             Ok(path)
         };
-        let (pods, types) = (write("pods.json", &(row.pods)())?, write("types.json", &row.types)?);
+        Ok((write("pods.json", pods)?, write("types.json", types)?))
+    }
+
+    /// Runs one row and returns its line of the table.
+    pub fn measure(&self, row: &Row) -> Result<String, String> {
+        let (pods, types) = self.inputs(&(row.pods)(), &row.types)?;
         let plan = self.out.join("plan.json");
         let started = Instant::now();
         let memory = self.plan(&pods, &types, &plan)?;

@@ -113,7 +113,13 @@ impl Effort {
                 content: if many { 0.004 } else { 0.0 },
                 hurry: if pinned { 0.02 } else { 0.0 },
                 fillings: if many { 2 } else { 8 },
-                rounds: if classes <= 120 { 120 } else { 60 },
+                rounds: if classes <= 120 {
+                    120
+                } else if pinned {
+                    30
+                } else {
+                    60
+                },
                 dives: 12,
                 column_classes: 250,
                 repairs: 1_200_000,

@@ -85,3 +85,58 @@ fn min_values_that_cannot_be_met_yield_where_best_effort_is_asked_for() {
     assert_eq!(left(&[]), 1);
     assert_eq!(left(&["--min-values-policy", "best-effort"]), 0);
 }
+
+#[test]
+fn taints_that_go_when_a_node_is_ready_keep_nobody_away() {
+    let node = |more: &str, taint: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Node","metadata":{{"name":"n1","labels":{{"karpenter.sh/nodepool":"general"{more}}}}},
+            "spec":{{"taints":[{{"key":"{taint}","effect":"NoSchedule"}}]}},
+            "status":{{"allocatable":{{"cpu":"2","memory":"8Gi","pods":"9"}}}}}}"#
+        )
+    };
+    let started = pool("general", "", r#","startupTaints":[{"key":"cni","effect":"NoSchedule"}]"#, "");
+    let launched = |node: String| {
+        plan(&[node, started.clone(), pod("a", "1", "1Gi", "")], &[]).json()["summary"]["newNodes"].clone()
+    };
+    for taint in ["node.kubernetes.io/not-ready", "karpenter.sh/unregistered", "readiness.k8s.io/x", "cni"] {
+        assert_eq!(launched(node("", taint)), 0, "{taint}");
+        assert_eq!(launched(node(r#","karpenter.sh/initialized":"true""#, taint)), 1, "{taint}");
+    }
+    assert_eq!(launched(node("", "mine")), 1);
+}
+
+fn daemon_set(spec: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"apps/v1","kind":"DaemonSet","metadata":{{"name":"agent","namespace":"d"}},"spec":{{
+        "selector":{{"matchLabels":{{"app":"agent"}}}},"template":{{"metadata":{{"labels":{{"app":"agent"}}}},"spec":{spec}}}}}}}"#
+    )
+}
+
+#[test]
+fn daemon_sets_hold_their_host_ports_on_new_nodes() {
+    let ports = r#"{"containers":[{"name":"c","ports":[{"containerPort":80,"hostPort":80}]}]}"#;
+    let taker = pod("a", "1", "1Gi", "").replace(
+        r#""name":"c","resources""#,
+        r#""name":"c","ports":[{"containerPort":8080,"hostPort":80}],"resources""#,
+    );
+    let left = |items: &[String]| plan(items, &[]).json()["unplaced"].clone();
+    assert_eq!(left(&[taker.clone(), pool("general", "", "", "")]), serde_json::json!([]));
+    let refused = left(&[taker, pool("general", "", "", ""), daemon_set(ports)]);
+    assert_eq!(refused[0]["reasons"][0]["code"], "NP-HOST-PORT", "{refused}");
+}
+
+#[test]
+fn daemon_sets_are_inferred_from_their_pods() {
+    let node = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"},"status":{"allocatable":{"cpu":"1","memory":"8Gi","pods":"9"}}}"#;
+    let daemon = pod("agent-x", "1", "1Gi", r#","nodeName":"n1""#).replace(
+        r#""namespace":"d""#,
+        r#""namespace":"d","ownerReferences":[{"apiVersion":"apps/v1","kind":"DaemonSet","name":"agent","uid":"1","controller":true}]"#,
+    );
+    let kind =
+        |items: &[String]| plan(items, &["--capacity-types", "on-demand"]).json()["nodes"][0]["instanceType"].clone();
+    let asking = pod("a", "1500m", "1Gi", "");
+    assert_eq!(kind(&[node.to_owned(), asking.clone()]), "small-2x-amd64-linux");
+    // Beside the agent's core the small type has too little.
+    assert_eq!(kind(&[node.to_owned(), asking, daemon]), "large-4x-amd64-linux");
+}

@@ -23,3 +23,19 @@ fn completions_and_man_page() {
     }
     assert!(stowage(&["man"], "").out.contains(".TH"));
 }
+
+/// One entry per code, made from what `explain code` says of each.
+#[test]
+fn reference_of_codes() {
+    let names = stowage(&["explain", "code"], "").out;
+    let mut page = "# Codes\n\nWhat `stowage explain code NAME` says of every code; `NP` codes say why a pod has no \
+                    place, `IN` codes what is wrong with the input.\n"
+        .to_owned();
+    for name in names.lines().filter_map(|line| line.split_whitespace().next()) {
+        let told = stowage(&["explain", "code", name], "").out;
+        let mut lines = told.lines().skip(1).map(str::trim);
+        let (summary, remedy) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        page.push_str(&format!("\n## {name}\n\n{summary}.\n\n{remedy}.\n"));
+    }
+    expect_file!["../../../docs/codes.md"].assert_eq(&page);
+}

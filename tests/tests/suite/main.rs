@@ -11,5 +11,6 @@ mod generated;
 mod harness;
 mod plan;
 mod relations;
+mod replay;
 mod tidy;
 mod volumes;

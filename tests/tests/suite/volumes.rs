@@ -126,3 +126,19 @@ fn an_existing_node_attaches_what_its_driver_says() {
     assert_eq!(json["existing"][0]["pods"].as_array().unwrap().len(), 2);
     assert_eq!(json["summary"]["newNodes"], 1);
 }
+
+#[test]
+fn a_local_volume_holds_its_pod_to_its_node() {
+    let volume = |node: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"PersistentVolume","metadata":{{"name":"v"}},"spec":{{"local":{{"path":"/x"}},
+            "nodeAffinity":{{"required":{{"nodeSelectorTerms":[{{"matchExpressions":[
+                {{"key":"kubernetes.io/hostname","operator":"In","values":["{node}"]}}]}}]}}}}}}}}"#
+        )
+    };
+    let node = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"},"status":{"allocatable":{"cpu":"2","memory":"8Gi","pods":"9"}}}"#;
+    let bound = claim("c", r#""spec":{"volumeName":"v"},"status":{"phase":"Bound"}"#);
+    let items = |on: &str| [node.to_owned(), volume(on), bound.clone(), mounting("a", &["c"])];
+    assert_eq!(plan(&items("n1"), &[]).json()["existing"][0]["name"], "n1");
+    assert_eq!(codes(&plan(&items("gone"), &[])), ["NP-VOLUME-ZONE"]);
+}

@@ -94,14 +94,15 @@ fn picture(measured: &[Vec<(f64, f64)>]) -> String {
         seconds *= 10.0;
     }
     // What growing in step with pods would look like.
-    let (from, to) = (least_y * 2.0, least_y * 2.0 * most_x / least_x);
+    let from = least_y * 2.0;
+    let end = (least_x * most_y / from).min(most_x);
     let _ = writeln!(
         svg,
         "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"#999\" stroke-dasharray=\"4 4\" fill=\"none\"/>",
         x(least_x),
         y(from),
-        x(most_x),
-        y(to.min(most_y))
+        x(end),
+        y(from * end / least_x)
     );
     for (x, y, anchor, text) in ticks {
         let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"#333\">{text}</text>");

@@ -343,14 +343,19 @@ impl<'a> Finisher<'a> {
 
     /// Which rule keeps a pod from every new node that it could be on otherwise.
     fn refusal(&self, kind: usize) -> Option<Refusal> {
-        let open = (0..self.places.len()).filter(|group| {
-            admitted_by_labels(&self.related.shapes[kind], &self.places[*group])
-                && self.members[*group]
-                    .iter()
-                    .any(|launch| self.related.shapes[kind].requests.fits(&self.launches[*launch].free))
-        });
-        let refusals: Vec<Option<Refusal>> =
-            open.map(|group| self.state.refusal(kind, self.stand_ins[group])).collect();
+        let shape = &self.related.shapes[kind];
+        let mut refusals: Vec<Option<Refusal>> = Vec::new();
+        for group in (0..self.places.len()).filter(|group| admitted_by_labels(shape, &self.places[*group])) {
+            let mut holding = self.members[group]
+                .iter()
+                .filter(|launch| shape.requests.fits(&self.launches[**launch].free))
+                .peekable();
+            if holding.peek().is_some() {
+                let taken = !holding.any(|launch| self.ports_free(kind, *launch));
+                let refusal = self.state.refusal(kind, self.stand_ins[group]);
+                refusals.push(refusal.or(taken.then_some(Refusal::HostPort)));
+            }
+        }
         refusals.iter().copied().min().flatten()
     }
 }

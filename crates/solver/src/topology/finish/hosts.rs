@@ -127,7 +127,7 @@ impl Finisher<'_> {
     }
 
     /// Whether no DaemonSet holds the pod's ports there.
-    fn ports_free(&self, kind: usize, launch: usize) -> bool {
+    pub(super) fn ports_free(&self, kind: usize, launch: usize) -> bool {
         let ports = &self.related.shapes[kind].ports;
         let labels = self.launches[launch].labels(self.problem);
         ports.is_empty()

@@ -65,6 +65,8 @@ type answer struct {
 	Seconds  float64  `json:"seconds"`
 	TimedOut bool     `json:"timedOut"`
 	Unplaced []string `json:"unplaced,omitempty"`
+	// Only for single cases: who is where.
+	Placement *placement `json:"placement,omitempty"`
 }
 
 func main() {
@@ -233,6 +235,9 @@ func solve(ctx context.Context, offered []*cloudprovider.InstanceType, question 
 		for _, pod := range node.Pods {
 			placed[pod.Name] = true
 		}
+	}
+	if len(question.pending) <= mostDetailed {
+		out.Placement = detailed(results)
 	}
 	out.Placed = len(placed)
 	for _, pod := range question.pending {

@@ -3,7 +3,9 @@
 pub mod cases;
 pub mod control_plane;
 pub mod nodes;
+pub mod peer;
 pub mod planner;
+pub mod stage;
 
 /// Anything that goes wrong.
 pub type Failure = Box<dyn std::error::Error>;

@@ -8,21 +8,14 @@
 //! real API server; then each pod, pinned to its node, in the order of the plan.
 //! Each must be bound. Pods that the plan leaves over are created last and
 //! unpinned: the scheduler should find no place for them either.
-//!
-//! A pin is a resource that only one node has. A pin by node affinity would hide
-//! all other nodes from spread constraints, which count only nodes that a pod's
-//! affinity admits, and so test nothing there.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use stowage_tests::control_plane::{self, ControlPlane};
-use stowage_tests::nodes::planned;
+use stowage_tests::stage::{PODS, Stage, clean};
 use stowage_tests::{Failure, cases, planner};
-
-const PODS: &str = "/api/v1/namespaces/default/pods";
 
 fn main() -> ExitCode {
     match run() {
@@ -64,65 +57,20 @@ fn run() -> Result<bool, Failure> {
 fn one(plane: &ControlPlane, stowage: &Path, types: &Path, seed: u64, tally: &mut Tally) -> Result<(), Failure> {
     let case = cases::case(seed);
     let plan = planner::plan(stowage, types, &case.list())?;
-    let mut host: BTreeMap<String, String> = BTreeMap::new();
-    for (index, node) in plan["nodes"].as_array().into_iter().flatten().enumerate() {
-        host.extend(names(&node["pods"]).map(|pod| (pod, format!("planned-{index}"))));
-    }
-    for node in plan["existing"].as_array().into_iter().flatten() {
-        let name = node["name"].as_str().unwrap_or_default().to_owned();
-        host.extend(names(&node["pods"]).map(|pod| (pod, name.clone())));
-    }
-    let mut order: Vec<String> = names(&plan["order"]).collect();
-    order.extend(host.keys().filter(|pod| !order.contains(pod)).cloned().collect::<Vec<_>>());
-    let with_pins = |mut node: Value| {
-        for (pin, pod) in order.iter().enumerate() {
-            if node["metadata"]["name"] == host[pod].as_str() {
-                for list in ["capacity", "allocatable"] {
-                    node["status"][list][resource(pin)] = json!("1");
-                }
-            }
-        }
-        node
-    };
-    let mut pending: BTreeMap<String, Value> = BTreeMap::new();
-    let mut pools: BTreeMap<&str, &Value> = BTreeMap::new();
-    for object in &case.objects {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        match object["kind"].as_str().unwrap_or_default() {
-            "NodePool" => {
-                pools.insert(name, object);
-            }
-            "Node" => drop(plane.create("/api/v1/nodes", &with_pins(object.clone()))?),
-            "PersistentVolume" => drop(plane.create("/api/v1/persistentvolumes", &volume(object))?),
-            "PersistentVolumeClaim" => {
-                let mut claim = object.clone();
-                claim["spec"]["accessModes"] = json!(["ReadWriteOnce"]);
-                claim["spec"]["resources"] = json!({ "requests": { "storage": "1Gi" } });
-                drop(plane.create("/api/v1/namespaces/default/persistentvolumeclaims", &claim)?);
-            }
-            "Pod" if object["spec"]["nodeName"].is_null() => {
-                pending.insert(format!("default/{name}"), object.clone());
-            }
-            _ => drop(plane.create(PODS, object)?),
-        }
-    }
-    for (index, node) in plan["nodes"].as_array().into_iter().flatten().enumerate() {
-        plane.create("/api/v1/nodes", &with_pins(planned(&format!("planned-{index}"), node, &pools)))?;
-    }
+    let stage = Stage::set(plane, &case, &plan)?;
     let nodes = plane.get("/api/v1/nodes")?["items"].as_array().map_or(0, Vec::len);
-    for (pin, pod) in order.iter().enumerate() {
-        let pinned = pinned(&pending[pod], pin);
-        match settled(plane, &pinned, nodes)? {
+    for (pin, pod) in stage.order.iter().enumerate() {
+        match settled(plane, &stage.pinned(pin), nodes)? {
             None => tally.bound += 1,
             Some(message) => {
                 tally.refused += 1;
-                println!("case {seed}: {pod} is not let onto {}: {message}", host[pod]);
+                println!("case {seed}: {pod} is not let onto {}: {message}", stage.host[pod]);
             }
         }
     }
     for unplaced in plan["unplaced"].as_array().into_iter().flatten().filter(|_| nodes > 0) {
         tally.left += 1;
-        let pod = &pending[unplaced["pod"].as_str().unwrap_or_default()];
+        let pod = &stage.pending[unplaced["pod"].as_str().unwrap_or_default()];
         tally.placeable += usize::from(settled(plane, pod, nodes)?.is_none());
     }
     clean(plane)
@@ -157,41 +105,4 @@ fn settled(plane: &ControlPlane, pod: &Value, nodes: usize) -> Result<Option<Str
         plane.delete(&path)?;
     }
     Ok(verdict)
-}
-
-fn clean(plane: &ControlPlane) -> Result<(), Failure> {
-    for path in
-        [PODS, "/api/v1/namespaces/default/persistentvolumeclaims", "/api/v1/persistentvolumes", "/api/v1/nodes"]
-    {
-        plane.delete(path)?;
-        plane.wait(path, |plane| Ok(plane.get(path)?["items"].as_array().is_none_or(Vec::is_empty)))?;
-    }
-    Ok(())
-}
-
-fn names(list: &Value) -> impl Iterator<Item = String> {
-    list.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned))
-}
-
-fn volume(object: &Value) -> Value {
-    let mut volume = object.clone();
-    let name = &object["metadata"]["name"];
-    volume["spec"]["accessModes"] = json!(["ReadWriteOnce"]);
-    volume["spec"]["storageClassName"] = json!("disk");
-    volume["spec"]["claimRef"] = json!({ "kind": "PersistentVolumeClaim", "namespace": "default", "name": name });
-    volume
-}
-
-/// The resource that pins one pod.
-fn resource(pin: usize) -> String {
-    format!("example.com/pin-{pin}")
-}
-
-/// The pod, asking for what only its node has.
-fn pinned(pod: &Value, pin: usize) -> Value {
-    let mut pod = pod.clone();
-    let resources = &mut pod["spec"]["containers"][0]["resources"];
-    resources["requests"][resource(pin)] = json!("1");
-    resources["limits"] = json!({ resource(pin): "1" });
-    pod
 }

@@ -8,12 +8,11 @@
 //! Needs Go to build the peer. With `--record` the peer's answers are written,
 //! for tests that have no Go.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use serde_json::Value;
-use stowage_tests::{Failure, cases, planner};
+use stowage_tests::{Failure, cases, peer, planner};
 
 fn main() -> ExitCode {
     match run() {
@@ -30,17 +29,8 @@ fn run() -> Result<bool, Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let count: u64 = args.first().ok_or("say how many cases")?.parse()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no root")?;
-    let folder = root.join("target/differential");
-    std::fs::create_dir_all(&folder)?;
-    let types = folder.join("types.json");
-    std::fs::write(&types, cases::catalog().to_string())?;
-    let lines = folder.join("cases.jsonl");
-    let mut file = std::io::BufWriter::new(std::fs::File::create(&lines)?);
-    for seed in 0..count {
-        writeln!(file, "{}", cases::case(seed).list())?;
-    }
-    file.flush()?;
-    let answers = peer(root, &folder, &types, &lines)?;
+    let peer = peer::answers(root, count)?;
+    let (types, answers) = (peer.types, peer.answers);
     if let Some(record) = args.iter().position(|arg| arg == "--record").and_then(|at| args.get(at + 1)) {
         let text: Vec<String> = answers.iter().map(|answer| placed(answer).to_string()).collect();
         std::fs::write(record, text.join("\n") + "\n")?;
@@ -79,24 +69,4 @@ fn run() -> Result<bool, Failure> {
 
 fn placed(answer: &Value) -> u64 {
     answer["placed"].as_u64().unwrap_or(0)
-}
-
-fn peer(root: &Path, folder: &Path, types: &Path, lines: &Path) -> Result<Vec<Value>, Failure> {
-    let binary = folder.join("peer");
-    let built = Command::new("go")
-        .args(["build", "-o"])
-        .arg(&binary)
-        .arg(".")
-        .env("GOTOOLCHAIN", "auto")
-        .current_dir(root.join("benches/peer"))
-        .status()?;
-    if !built.success() {
-        return Err("the peer does not build; is Go installed?".into());
-    }
-    let output = Command::new(&binary).arg(types).arg("--cases").arg(lines).stderr(Stdio::inherit()).output()?;
-    if !output.status.success() {
-        return Err("the peer failed".into());
-    }
-    let text = String::from_utf8(output.stdout)?;
-    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }

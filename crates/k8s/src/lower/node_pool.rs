@@ -73,7 +73,7 @@ pub(crate) fn requirements(list: &[SelectorRequirement], field: &str) -> Result<
 mod tests {
     use super::*;
 
-    fn pool(spec: &str) -> Result<Option<NodePool>, FieldError> {
+    fn pool(spec: &str) -> Result<NodePool, FieldError> {
         let json = format!(
             r#"{{"metadata":{{"name":"p"}},"spec":{{"template":{{"metadata":{{"labels":{{"team":"a"}}}},"spec":{{
                 "nodeClassRef":{{"group":"g","kind":"k","name":"n"}},{spec}}}}}}}}}"#
@@ -97,8 +97,7 @@ mod tests {
         ] {
             assert_eq!(pool(spec).unwrap_err().field, field, "{spec}");
         }
-        let lowered =
-            pool(r#""requirements":[{"key":"team","operator":"Exists"}],"expireAfter":"Never""#).unwrap().unwrap();
+        let lowered = pool(r#""requirements":[{"key":"team","operator":"Exists"}],"expireAfter":"Never""#).unwrap();
         assert!(lowered.requirements.get("team").is_some_and(|r| r.admits(Some("a")) && !r.admits(Some("b"))));
     }
 }

@@ -12,16 +12,9 @@ fn node() -> Node {
         name: "n1".into(),
         labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>(),
         taints: vec![Taint { key: "ml".into(), value: String::new(), effect: Effect::NoSchedule }],
-        capacity: Resources::new(),
         allocatable: Resources::new().with("cpu", 1000).with("pods", 10),
-        used: Resources::new(),
-        reserved: Resources::new(),
-        members: BTreeMap::new(),
-        repels: BTreeMap::new(),
-        ports: Vec::new(),
-        pods: 0,
-        price: None,
         schedulable: true,
+        ..Node::default()
     }
 }
 

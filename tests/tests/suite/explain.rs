@@ -41,7 +41,7 @@ fn a_pod_that_fits_nowhere_is_followed_through_the_rules() {
           no: NP-RESOURCE: asks 4 nvidia.com/gpu; the largest allowed type has 1 (gr6.8xlarge); widen requirement karpenter.k8s.aws/instance-gpu-count of pool gpu
 
         blocked by NP-RESOURCE nvidia.com/gpu (dropping it is enough)
-        nearest: pool general with m6g.8xlarge: ask for at most 0 nvidia.com/gpu
+        nearest: pool gpu with g6.8xlarge: ask for at most 1 nvidia.com/gpu
     "#]]
     .assert_eq(&ran.out);
 }

@@ -61,9 +61,9 @@ pub fn conflict(problem: &Problem, launches: &[Launch], shape: &PodShape, planne
     let rest = limits_left(problem, planned);
     // Places with the same obstacles are one.
     let mut distinct: BTreeSet<BTreeSet<Rule>> = BTreeSet::new();
-    let mut nearest: Option<((usize, Price), Nearest)> = None;
-    let mut add = |obstacles: Obstacles, price: Price, pool: Option<&str>, name: &str| {
-        let rank = (obstacles.len(), price);
+    let mut nearest: Option<((usize, i128, Price), Nearest)> = None;
+    let mut add = |obstacles: Obstacles, lack: i128, price: Price, pool: Option<&str>, name: &str| {
+        let rank = (obstacles.len(), lack, price);
         if nearest.as_ref().is_none_or(|(known, _)| rank < *known) {
             let changes = obstacles.values().cloned().collect();
             let place = Nearest { pool: pool.map(str::to_owned), name: name.to_owned(), changes };
@@ -84,11 +84,12 @@ pub fn conflict(problem: &Problem, launches: &[Launch], shape: &PodShape, planne
                 obstacles.insert(Rule { code: Code::Limit, subject: format!("{} {name}", pool.name) }, change);
             }
         }
-        add(obstacles, launch.offering(problem).price, Some(&pool.name), &launch.instance_type(problem).name);
+        let lack = lack(shape, &launch.free);
+        add(obstacles, lack, launch.offering(problem).price, Some(&pool.name), &launch.instance_type(problem).name);
     }
     for node in problem.nodes.iter().filter(|node| node.schedulable) {
         let free = node.free();
-        add(obstacles(shape, &Place::Node(node, &free)), Price::ZERO, None, &node.name);
+        add(obstacles(shape, &Place::Node(node, &free)), lack(shape, &free), Price::ZERO, None, &node.name);
     }
     // Where nothing is in the way, other pods are: that is not told here.
     if distinct.iter().any(BTreeSet::is_empty) {
@@ -97,6 +98,14 @@ pub fn conflict(problem: &Problem, launches: &[Launch], shape: &PodShape, planne
     // What is alone in the way somewhere is in every such set of rules.
     let alone = distinct.iter().filter(|place| place.len() == 1).flatten().cloned().collect();
     Conflict { rules: minimal(&distinct), enough: alone, nearest: nearest.map(|(_, place)| place) }
+}
+
+/// How much of what the pod asks for is not there, in thousandths summed over
+/// resources.
+fn lack(shape: &PodShape, free: &Resources) -> i128 {
+    let asked = shape.requests.iter().filter(|(_, asked)| *asked > 0);
+    let short = asked.map(|(name, asked)| (asked - free.get(name.as_str()).clamp(0, asked), asked));
+    short.map(|(short, asked)| i128::from(short) * 1000 / i128::from(asked)).sum()
 }
 
 /// A set of rules that meets every place's obstacles and none of which can be

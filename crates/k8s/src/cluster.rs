@@ -112,6 +112,14 @@ impl Cluster {
         let name = self.once("NodePool", &pool.metadata)?.1;
         let lowered = lower::node_pool::lower(pool).map_err(|e| e.of(format!("NodePool {name}")))?;
         match pool.spec.replicas {
+            Some(replicas) if replicas < 0 => {
+                return Err(ObjectError {
+                    code: Code::InPool,
+                    object: format!("NodePool {name}"),
+                    field: "spec.replicas".to_owned(),
+                    message: format!("{replicas} is negative; write how many nodes the pool keeps"),
+                });
+            }
             Some(replicas) => {
                 self.static_pools.insert(name, (lowered, replicas));
             }

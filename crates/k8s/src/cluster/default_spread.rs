@@ -75,17 +75,18 @@ impl Cluster {
         configuration: &KubeSchedulerConfiguration,
     ) -> Result<(), ObjectError> {
         const OBJECT: &str = "KubeSchedulerConfiguration";
+        const FIELD: &str = "profiles[].pluginConfig[].args.defaultConstraints";
         self.remember(OBJECT, "", "")?;
         let constraints = configuration.default_constraints();
         if constraints.iter().any(|constraint| constraint.label_selector.is_some()) {
             return Err(ObjectError {
                 code: Code::InObject,
                 object: OBJECT.to_owned(),
-                field: "profiles[].pluginConfig[].args.defaultConstraints[].labelSelector".to_owned(),
+                field: format!("{FIELD}[].labelSelector"),
                 message: "is not allowed here; Services and controllers say which pods count".to_owned(),
             });
         }
-        self.default_constraints = topology::constraints(&constraints).map_err(|e| e.of(OBJECT.to_owned()))?;
+        self.default_constraints = topology::constraints(&constraints, FIELD).map_err(|e| e.of(OBJECT.to_owned()))?;
         Ok(())
     }
 }

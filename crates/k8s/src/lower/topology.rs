@@ -97,7 +97,10 @@ impl Selection {
 /// Lowers all relations of a pod.
 pub(crate) fn relations(spec: &PodSpec) -> Result<Relations, FieldError> {
     let mut relations = Relations {
-        spread: constraints(spec.topology_spread_constraints.as_deref().unwrap_or_default())?,
+        spread: constraints(
+            spec.topology_spread_constraints.as_deref().unwrap_or_default(),
+            "spec.topologySpreadConstraints",
+        )?,
         ..Relations::default()
     };
     let Some(affinity) = &spec.affinity else { return Ok(relations) };
@@ -154,13 +157,13 @@ impl Spread {
     }
 }
 
-/// Lowers spread constraints.
-pub(crate) fn constraints(constraints: &[TopologySpreadConstraint]) -> Result<Vec<Spread>, FieldError> {
+/// Lowers spread constraints; `list` names their field in errors.
+pub(crate) fn constraints(constraints: &[TopologySpreadConstraint], list: &str) -> Result<Vec<Spread>, FieldError> {
     constraints
         .iter()
         .enumerate()
         .map(|(index, constraint)| {
-            let field = format!("spec.topologySpreadConstraints[{index}]");
+            let field = format!("{list}[{index}]");
             let refuse = |name: &str, message: &str| {
                 Err(FieldError::new(Code::InObject, format!("{field}.{name}"), message.to_owned()))
             };

@@ -1,6 +1,7 @@
 //! A real control plane on loopback: etcd, kube-apiserver and kube-scheduler,
 //! each a child process that ends with this value.
 
+use std::cell::Cell;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -178,6 +179,24 @@ impl ControlPlane {
             std::thread::yield_now();
         }
         Ok(())
+    }
+
+    /// Waits until `count` is `all`, or has stayed what it is for `quiet`; returns it.
+    pub fn quiet(
+        &self,
+        quiet: Duration,
+        all: usize,
+        count: impl Fn() -> Result<usize, Failure>,
+    ) -> Result<usize, Failure> {
+        let last = Cell::new((usize::MAX, Instant::now()));
+        self.wait_for("the scheduler", Duration::from_secs(1200), |_| {
+            let count = count()?;
+            if last.get().0 != count {
+                last.set((count, Instant::now()));
+            }
+            Ok(count == all || last.get().1.elapsed() > quiet)
+        })?;
+        Ok(last.get().0)
     }
 
     fn answered(&self, mut response: ureq::http::Response<ureq::Body>, what: &str) -> Result<Value, Failure> {

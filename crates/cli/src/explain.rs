@@ -76,11 +76,7 @@ fn describe(problem: &Problem, index: usize) -> String {
         text.push_str(&format!("\nblocked by {}\n", conflict.lines().join(" + ")));
     }
     if let Some(nearest) = &conflict.nearest {
-        let place = nearest
-            .pool
-            .as_ref()
-            .map_or_else(|| format!("node {}", nearest.name), |pool| format!("pool {pool} with {}", nearest.name));
-        text.push_str(&format!("nearest: {place}: {}\n", nearest.changes.join(", and ")));
+        text.push_str(&format!("nearest: {}\n", nearest.line()));
     }
     for rule in &shape.unsupported {
         text.push_str(&format!("\nwarning: {} is not planned for yet\n", rule.field()));

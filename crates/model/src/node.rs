@@ -8,6 +8,7 @@ use crate::price::Price;
 use crate::resources::Resources;
 use crate::taint::Taint;
 use crate::topology::{HostPort, Topology};
+use crate::volume::SharedVolume;
 
 /// A node with what is left of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +69,12 @@ impl Node {
         for group in Topology::required(&shape.topology.anti_affinity) {
             *self.repels.entry(group).or_default() += 1;
         }
-        for volume in &shape.topology.shared {
+        self.attach(&shape.topology.shared);
+    }
+
+    /// Counts shared volumes, each once.
+    pub fn attach(&mut self, volumes: &[SharedVolume]) {
+        for volume in volumes {
             if self.attached.insert(volume.claim) {
                 let used = self.used.get(&volume.resource);
                 self.used.set(&volume.resource, used + 1);

@@ -6,7 +6,7 @@ pub mod conflict;
 use std::collections::BTreeMap;
 
 use stowage_model::resources::humanize;
-use stowage_model::{Code, NewNode, PodShape, Problem, Reason, Requirements, ResourceName, Resources};
+use stowage_model::{Code, NewNode, NodePool, PodShape, Problem, Reason, Requirements, ResourceName, Resources};
 
 use crate::filters::{self, Misfit, Place};
 use crate::launches::Launch;
@@ -215,13 +215,7 @@ fn limit_reason(problem: &Problem, launches: &[Launch], shape: &PodShape, pool: 
         message: format!("pool {pool} would hold it, but the search ended first; use more effort or time"),
     };
     let Some((index, data)) = problem.pools.iter().enumerate().find(|(_, p)| p.name == pool) else { return effort };
-    let Some(mut rest) = problem.remaining_limits(data) else { return effort };
-    for node in planned.iter().filter(|node| node.pool == pool) {
-        let kind = problem.type_sets[data.type_set].iter().find(|t| *t.name == *node.instance_type);
-        if let Some(kind) = kind {
-            rest.subtract(&counted(&kind.capacity, &rest));
-        }
-    }
+    let Some(rest) = limits_left(problem, data, planned) else { return effort };
     let fits = |launch: &&Launch| {
         launch.pool == index && filters::admit(shape, &Place::Launch(launch.labels(problem), &launch.free)).is_ok()
     };
@@ -241,6 +235,18 @@ fn limit_reason(problem: &Problem, launches: &[Launch], shape: &PodShape, pool: 
             ),
         },
     }
+}
+
+/// What a pool's limits leave beside `planned` nodes.
+fn limits_left(problem: &Problem, pool: &NodePool, planned: &[NewNode]) -> Option<Resources> {
+    let mut rest = problem.remaining_limits(pool)?;
+    for node in planned.iter().filter(|node| node.pool == pool.name) {
+        let kind = problem.type_sets[pool.type_set].iter().find(|kind| *kind.name == *node.instance_type);
+        if let Some(kind) = kind {
+            rest.subtract(&counted(&kind.capacity, &rest));
+        }
+    }
+    Some(rest)
 }
 
 /// What one node counts against the limits named in `limits`.

@@ -10,6 +10,7 @@
 mod scheduler;
 mod waves;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use stowage_model::{Node, Plan, Pod, Price, Problem, ProblemError, Statement, Variant};
@@ -123,10 +124,10 @@ pub fn turns(problem: &Problem, plan: &Plan) -> Vec<Vec<u32>> {
         return Vec::new();
     }
     let (nodes, wanted) = built(problem, plan);
-    let mut random = Random::new(0);
-    let queue = queue(problem, &wanted, Queue::Blocks, &mut random);
+    // Nobody waits and nothing is left to chance: only the plan decides turns.
+    let (waiting, random) = (Vec::new(), Random::new(0));
     let mut scheduler =
-        Scheduler::new(problem, &nodes, problem.nodes.len(), &wanted, queue, Steering::Tolerated, random);
+        Scheduler::new(problem, &nodes, problem.nodes.len(), &wanted, waiting, Steering::Tolerated, random);
     scheduler.take_turns(plan);
     let mut turns: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     for (pod, wave) in scheduler.waves() {
@@ -161,7 +162,7 @@ fn built(problem: &Problem, plan: &Plan) -> (Vec<Node>, BTreeMap<u32, usize>) {
 
 /// The placed pods as they wait: by priority, then as the scenario has it.
 fn queue(problem: &Problem, wanted: &BTreeMap<u32, usize>, queue: Queue, random: &mut Random) -> Vec<u32> {
-    let mut pods: Vec<(i32, usize, u32)> = wanted
+    let mut pods: Vec<(Reverse<i32>, usize, u32)> = wanted
         .keys()
         .map(|pod| {
             let data = &problem.pods[*pod as usize];
@@ -169,7 +170,7 @@ fn queue(problem: &Problem, wanted: &BTreeMap<u32, usize>, queue: Queue, random:
                 Queue::Shuffled => random.below(1 << 40),
                 Queue::Blocks => data.workload as usize,
             };
-            (-problem.shapes[data.shape as usize].priority, turn, *pod)
+            (Reverse(problem.shapes[data.shape as usize].priority), turn, *pod)
         })
         .collect();
     pods.sort_unstable();

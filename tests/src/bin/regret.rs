@@ -11,7 +11,6 @@
 //! are planned again, and what their nodes cost is the regret. Ends with 1 where
 //! tolerations leave more than one percent of it.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,9 +20,9 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use stowage_tests::control_plane::{self, ControlPlane};
 use stowage_tests::nodes::planned;
+use stowage_tests::stage::{PODS, names};
 use stowage_tests::{Failure, cases, planner};
 
-const PODS: &str = "/api/v1/namespaces/default/pods";
 const NODES: &str = "/api/v1/nodes";
 const HELD: &str = "stowage.sh/planned";
 /// The scheduler is taken to be done when it has bound nobody for so long. A pod
@@ -256,15 +255,7 @@ impl Trial<'_> {
 
     /// Waits until nobody was bound for `quiet`, or everybody is bound.
     fn settle(&self, quiet: Duration) -> Result<BTreeMap<String, String>, Failure> {
-        let last = Cell::new((usize::MAX, Instant::now()));
-        let all = self.pods.len();
-        self.plane.wait_for("the scheduler", Duration::from_secs(1200), |_| {
-            let count = self.bound()?.len();
-            if last.get().0 != count {
-                last.set((count, Instant::now()));
-            }
-            Ok(count == all || last.get().1.elapsed() > quiet)
-        })?;
+        self.plane.quiet(quiet, self.pods.len(), || Ok(self.bound()?.len()))?;
         self.bound()
     }
 
@@ -304,8 +295,4 @@ fn full_name(pod: &Value) -> String {
 
 fn path(pod: &str) -> String {
     format!("{PODS}/{}", pod.trim_start_matches("default/"))
-}
-
-fn names(list: &Value) -> impl Iterator<Item = String> {
-    list.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned))
 }

@@ -9,10 +9,9 @@
 //! take them in any order and as often as it likes. If some are never bound, then
 //! Karpenter would have bought nodes for pods that wait on for ever.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use stowage_tests::control_plane::{self, ControlPlane};
@@ -78,7 +77,6 @@ fn run() -> Result<(), Failure> {
 
 /// Waits until nothing moves; says how many of the placed pods are bound.
 fn settle(plane: &ControlPlane, stage: &Stage) -> Result<usize, Failure> {
-    let last = Cell::new((usize::MAX, Instant::now()));
     let bound = || -> Result<usize, Failure> {
         let seen = plane.get(PODS)?;
         let pods = seen["items"].as_array().into_iter().flatten();
@@ -88,12 +86,5 @@ fn settle(plane: &ControlPlane, stage: &Stage) -> Result<usize, Failure> {
         };
         Ok(pods.filter(placed).count())
     };
-    plane.wait_for("the scheduler", Duration::from_secs(300), |_| {
-        let count = bound()?;
-        if last.get().0 != count {
-            last.set((count, Instant::now()));
-        }
-        Ok(count == stage.order.len() || last.get().1.elapsed() > QUIET)
-    })?;
-    bound()
+    plane.quiet(QUIET, stage.order.len(), bound)
 }

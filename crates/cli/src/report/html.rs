@@ -154,7 +154,7 @@ fn unplaced(page: &mut String, view: &View) {
         if !unplaced.blocked_by.is_empty() {
             reasons.push(format!("blocked by {}", escape(&unplaced.blocked_by.join(" + "))));
         }
-        reasons.extend(unplaced.nearest.as_ref().map(|nearest| format!("nearest: {}", escape(&nearest.line()))));
+        reasons.extend(unplaced.nearest.as_ref().map(|nearest| format!("nearest: {}", escape(&nearest.line))));
         let _ =
             write!(page, "<tr><td>{}</td><td class=\"wrap\">{}</td></tr>", escape(&unplaced.pod), reasons.join("<br>"));
     }

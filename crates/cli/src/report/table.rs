@@ -140,7 +140,7 @@ fn unplaced(text: &mut String, view: &View, wide: bool) {
             let _ = writeln!(text, "    blocked by {}", blocked_by.join(" + "));
         }
         if let Some(nearest) = nearest {
-            let _ = writeln!(text, "    nearest: {}", nearest.line());
+            let _ = writeln!(text, "    nearest: {}", nearest.line);
         }
     }
     rest(text, groups.len(), most);

@@ -41,17 +41,8 @@ pub(crate) struct NearestView {
     pub(crate) name: String,
     /// What would place the pod there, all of it.
     pub(crate) changes: Vec<String>,
-}
-
-impl NearestView {
-    /// As one line.
-    pub(crate) fn line(&self) -> String {
-        let place = self
-            .node_pool
-            .as_ref()
-            .map_or_else(|| format!("node {}", self.name), |pool| format!("pool {pool} with {}", self.name));
-        format!("{place}: {}", self.changes.join(", and "))
-    }
+    #[serde(skip)]
+    pub(crate) line: String,
 }
 
 /// Every pod without a place.
@@ -73,6 +64,7 @@ pub(crate) fn unplaced(problem: &Problem, plan: &Plan) -> Vec<UnplacedView> {
             node_pool: nearest.pool.clone(),
             name: nearest.name.clone(),
             changes: nearest.changes.clone(),
+            line: nearest.line(),
         });
         UnplacedView { pod: pod.to_string(), reasons: reasons.collect(), blocked_by: conflict.lines(), nearest }
     };

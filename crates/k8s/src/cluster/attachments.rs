@@ -49,22 +49,6 @@ impl Attachments {
             }
         }
     }
-
-    /// Counts the volumes of a pod that runs on its node.
-    pub(super) fn occupy(node: &mut Node, shape: &PodShape) {
-        let requested =
-            shape.requests.iter().filter(|(name, _)| stowage_model::volume::counts_attachments(name.as_str()));
-        for (name, amount) in requested {
-            let used = node.used.get(name.as_str());
-            node.used.set(name.as_str(), used + amount);
-        }
-        for volume in &shape.topology.shared {
-            if node.attached.insert(volume.claim) {
-                let used = node.used.get(&volume.resource);
-                node.used.set(&volume.resource, used + 1);
-            }
-        }
-    }
 }
 
 /// Gives nodes and types the attachments of the drivers that `pods` need. A node

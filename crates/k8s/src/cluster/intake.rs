@@ -188,7 +188,9 @@ impl Cluster {
         if !lowered.claims.is_empty() {
             let mut shape = PodShape::default();
             self.add_volumes(&mut shape, lowered, namespace, &pod.name, &builder.attachments)?;
-            Attachments::occupy(node, &shape);
+            // Nothing else of the shape is set: what it asks for are attachments.
+            node.used.add(&shape.requests);
+            node.attach(&shape.topology.shared);
         }
         Ok(())
     }

@@ -7,20 +7,9 @@ use stowage_model::resources::humanize;
 use stowage_model::taint::untolerated;
 use stowage_model::{Code, NewNode, PodShape, Price, Problem, ResourceName, Resources, UnsupportedRule};
 
-use super::counted;
+use super::{counted, limits_left};
 use crate::filters::Place;
 use crate::launches::Launch;
-
-impl Conflict {
-    /// The rules as a user reads them.
-    pub fn lines(&self) -> Vec<String> {
-        let line = |rule: &Rule| {
-            let enough = if self.enough.contains(rule) { " (dropping it is enough)" } else { "" };
-            format!("{} {}{enough}", rule.code, rule.subject)
-        };
-        self.rules.iter().map(line).collect()
-    }
-}
 
 /// A rule of one pod, as far as it speaks about one thing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,12 +42,34 @@ pub struct Conflict {
     pub nearest: Option<Nearest>,
 }
 
+impl Conflict {
+    /// The rules as a user reads them.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |rule: &Rule| {
+            let enough = if self.enough.contains(rule) { " (dropping it is enough)" } else { "" };
+            format!("{} {}{enough}", rule.code, rule.subject)
+        };
+        self.rules.iter().map(line).collect()
+    }
+}
+
+impl Nearest {
+    /// The place and what it would take, as a user reads them.
+    pub fn line(&self) -> String {
+        let place = self
+            .pool
+            .as_ref()
+            .map_or_else(|| format!("node {}", self.name), |pool| format!("pool {pool} with {}", self.name));
+        format!("{place}: {}", self.changes.join(", and "))
+    }
+}
+
 /// What is in the way at one place, each with the change that would remove it.
 type Obstacles = BTreeMap<Rule, String>;
 
 /// Looks at every place for pods of `shape`. `planned` uses up limits.
 pub fn conflict(problem: &Problem, launches: &[Launch], shape: &PodShape, planned: &[NewNode]) -> Conflict {
-    let rest = limits_left(problem, planned);
+    let rest: Vec<Option<Resources>> = problem.pools.iter().map(|pool| limits_left(problem, pool, planned)).collect();
     // Places with the same obstacles are one.
     let mut distinct: BTreeSet<BTreeSet<Rule>> = BTreeSet::new();
     let mut nearest: Option<((usize, i128, Price), Nearest)> = None;
@@ -168,20 +179,4 @@ fn obstacles(shape: &PodShape, place: &Place<'_>) -> Obstacles {
         add(Code::Resource, name.as_str(), change);
     }
     found
-}
-
-/// What each pool's limits leave beside `planned` nodes.
-fn limits_left(problem: &Problem, planned: &[NewNode]) -> Vec<Option<Resources>> {
-    let of = |pool: &stowage_model::NodePool| {
-        let mut rest = problem.remaining_limits(pool)?;
-        for node in planned.iter().filter(|node| node.pool == pool.name) {
-            let types = &problem.type_sets[pool.type_set];
-            if let Some(kind) = types.iter().find(|kind| *kind.name == *node.instance_type) {
-                let used = counted(&kind.capacity, &rest);
-                rest.subtract(&used);
-            }
-        }
-        Some(rest)
-    };
-    problem.pools.iter().map(of).collect()
 }

@@ -30,6 +30,12 @@ pub(crate) enum Command {
     Catalog(CatalogArgs),
     /// Print the custom resource definitions
     Crds,
+    /// Turn pending pods into nodes, on the cluster that the kubeconfig or the pod's account names
+    #[cfg(feature = "controller")]
+    Controller(Box<crate::live::ControllerArgs>),
+    /// Serve a simulated cloud whose machines join the cluster as nodes
+    #[cfg(feature = "controller")]
+    SimulatedCloud(crate::live::CloudArgs),
     /// Print a completion script
     Completions {
         /// The shell

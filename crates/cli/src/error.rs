@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Usage = 64,
     BadInput = 65,
     NoInput = 66,
+    #[cfg(feature = "controller")]
+    Unreachable = 69,
     Fault = 70,
     Interrupted = 130,
 }
@@ -47,6 +49,12 @@ impl Failure {
 
     pub(crate) fn fault(message: &str) -> Self {
         Self { exit: Exit::Fault, lines: vec![message.to_owned()] }
+    }
+
+    /// The cluster or the cloud gave no answer.
+    #[cfg(feature = "controller")]
+    pub(crate) fn unreachable(message: &str) -> Self {
+        Self { exit: Exit::Unreachable, lines: vec![message.to_owned()] }
     }
 
     pub(crate) fn usage(message: &str) -> Self {

@@ -10,6 +10,8 @@ mod digest;
 mod error;
 mod explain;
 mod input;
+#[cfg(feature = "controller")]
+mod live;
 mod monitor;
 mod plan;
 mod plan_file;
@@ -57,6 +59,10 @@ fn run(stowage: Stowage) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::Catalog(args) => catalog_command::run(&args),
         Command::Crds => crds::run(),
+        #[cfg(feature = "controller")]
+        Command::Controller(args) => live::controller(&args),
+        #[cfg(feature = "controller")]
+        Command::SimulatedCloud(args) => live::simulated_cloud(&args),
         Command::Completions { shell } => args::completions(shell),
         Command::Man => args::man_page(),
     }

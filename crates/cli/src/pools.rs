@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 
 use stowage_cloud::reservations::{self, CapacityReservation, Selection};
 use stowage_cloud::sizing::Sizing;
+use stowage_k8s::Cluster;
 use stowage_k8s::lower::overlay;
 use stowage_k8s::v1::Ec2NodeClass;
 use stowage_model::{
-    Code, InstanceType, LaunchLabels, Node, NodePool, Offering, Operator, Requirement, Variant, labels,
+    Code, InstanceType, Node, NodePool, Offering, Operator, Requirement, labels, launch,
 };
 
 use crate::args::MachineArgs;
 use crate::assumptions;
 use crate::catalog::{Catalog, sizing};
 use crate::error::Failure;
-use crate::input::{self, Input};
+use crate::input;
 use crate::question::Notebook;
 
 /// What pools launch.
@@ -22,8 +23,8 @@ pub(crate) struct Pools {
     pub(crate) pools: Vec<NodePool>,
     /// One set of types per way of configuring nodes.
     pub(crate) type_sets: Vec<Vec<InstanceType>>,
-    /// Nodes that static pools owe.
-    pub(crate) promised: Vec<Node>,
+    /// Static pools, and how many nodes each owes.
+    pub(crate) standing: Vec<(NodePool, usize)>,
 }
 
 /// How a pool's class configures its nodes: their size, and reservations by index.
@@ -31,7 +32,7 @@ type Configuration = (Sizing, Vec<usize>);
 
 impl Pools {
     pub(crate) fn gather(
-        input: &Input,
+        cluster: &Cluster,
         catalog: &Catalog,
         machines: &MachineArgs,
         notebook: &mut Notebook,
@@ -40,15 +41,15 @@ impl Pools {
             Some(path) => reservations::parse(&path.display().to_string(), &input::text(path)?)?,
             None => Vec::new(),
         };
-        let mut pools: Vec<NodePool> = input.cluster.pools().cloned().collect();
-        if !input.cluster.has_pools() {
-            pools = assumed(input, catalog, machines, notebook);
+        let mut pools: Vec<NodePool> = cluster.pools().cloned().collect();
+        if !cluster.has_pools() {
+            pools = assumed(cluster, catalog, machines, notebook);
         }
         let launching = pools.len();
         let (standing, missing): (Vec<NodePool>, Vec<usize>) =
-            input.cluster.static_pools().map(|(pool, missing)| (pool.clone(), missing)).unzip();
+            cluster.static_pools().map(|(pool, missing)| (pool.clone(), missing)).unzip();
         pools.extend(standing);
-        let configurations = configure(input, &reserved, &mut pools, notebook)?;
+        let configurations = configure(cluster, &reserved, &mut pools, notebook)?;
         let mut type_sets = Vec::new();
         for (sizing, selected) in &configurations {
             let mut types = catalog.types(sizing);
@@ -58,26 +59,27 @@ impl Pools {
             }));
             type_sets.push(types);
         }
-        let overlays = input.cluster.overlays();
+        let overlays = cluster.overlays();
         if !overlays.is_empty() {
             // Overlays may name a pool, so each has types of its own.
             type_sets = pools.iter().map(|pool| overlay::apply(overlays, pool, &type_sets[pool.type_set])).collect();
             pools.iter_mut().enumerate().for_each(|(index, pool)| pool.type_set = index);
         }
-        let standing = pools.split_off(launching);
-        let promised = standing
-            .iter()
-            .zip(missing)
-            .flat_map(|(pool, missing)| promised(pool, missing, &type_sets[pool.type_set], notebook))
-            .collect();
-        Ok(Self { pools, type_sets, promised })
+        let standing = pools.split_off(launching).into_iter().zip(missing).collect();
+        Ok(Self { pools, type_sets, standing })
+    }
+
+    /// The nodes that static pools owe.
+    pub(crate) fn promised(&self, notebook: &mut Notebook) -> Vec<Node> {
+        let owed = self.standing.iter();
+        owed.flat_map(|(pool, missing)| promised(pool, *missing, &self.type_sets[pool.type_set], notebook)).collect()
     }
 }
 
-fn assumed(input: &Input, catalog: &Catalog, machines: &MachineArgs, notebook: &mut Notebook) -> Vec<NodePool> {
+fn assumed(cluster: &Cluster, catalog: &Catalog, machines: &MachineArgs, notebook: &mut Notebook) -> Vec<NodePool> {
     match catalog {
         Catalog::Aws(_) => {
-            let extended = input.cluster.extended_resources();
+            let extended = cluster.extended_resources();
             let (assumed, said) = assumptions::default_pools(&extended, &catalog.types(&Sizing::default()));
             notebook.assumptions.extend(said);
             let kinds = if machines.capacity_types.is_empty() { "on-demand only" } else { "the capacity types given" };
@@ -93,7 +95,7 @@ fn assumed(input: &Input, catalog: &Catalog, machines: &MachineArgs, notebook: &
 
 /// Gives each pool the index of its configuration.
 fn configure(
-    input: &Input,
+    cluster: &Cluster,
     reserved: &[CapacityReservation],
     pools: &mut [NodePool],
     notebook: &mut Notebook,
@@ -105,17 +107,17 @@ fn configure(
         let mut own: Configuration = (Sizing::default(), (0..reserved.len()).collect());
         let reference = &pool.node_class;
         match reference.kind.as_str() {
-            "EC2NodeClass" => match input.cluster.ec2_node_class(&reference.name) {
+            "EC2NodeClass" => match cluster.ec2_node_class(&reference.name) {
                 Some(class) => {
                     own = (sizing(class)?, selected(class, reserved));
                     restrict_zones(pool, class)?;
                 }
-                None if input.cluster.has_pools() => {
+                None if cluster.has_pools() => {
                     missing.insert(format!("EC2NodeClass {}", reference.name));
                 }
                 None => {}
             },
-            "KWOKNodeClass" if !input.cluster.has_kwok_node_class(&reference.name) => {
+            "KWOKNodeClass" if !cluster.has_kwok_node_class(&reference.name) => {
                 missing.insert(format!("KWOKNodeClass {}", reference.name));
             }
             _ => {}
@@ -169,21 +171,7 @@ fn promised(pool: &NodePool, missing: usize, types: &[InstanceType], notebook: &
     if missing == 0 {
         return Vec::new();
     }
-    let variant = Variant::default();
-    let mut best: Option<LaunchLabels<'_>> = None;
-    for instance_type in types {
-        for os in &instance_type.operating_systems {
-            let offerings = instance_type.offerings.iter().filter(|offering| offering.reservation.is_none());
-            for offering in offerings {
-                let labels = LaunchLabels { pool, variant: &variant, instance_type, os, offering };
-                let cheaper = best.is_none_or(|best| offering.price < best.offering.price);
-                if cheaper && labels.admitted_by_pool() {
-                    best = Some(labels);
-                }
-            }
-        }
-    }
-    let Some(launch) = best else {
+    let Some(launch) = launch::cheapest(pool, types) else {
         notebook
             .warnings
             .push(format!("static NodePool {} owes {missing} nodes, but its requirements admit none", pool.name));

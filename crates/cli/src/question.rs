@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stowage_k8s::Cluster;
 use stowage_k8s::cluster::{Notes, Replan, Settings};
 use stowage_model::{CapacityType, Daemon, MinValues, Preferences, Problem, Requirement, labels};
 
@@ -26,11 +27,13 @@ pub(crate) struct Question {
 /// Reads the input and states the problem.
 pub(crate) fn pose(args: &InputArgs, machines: &MachineArgs, min_alternatives: usize) -> Result<Question, Failure> {
     let input = input::read(&args.inputs, args.keep_going)?;
-    let named = named_capacity_types(&input);
+    let named = named_capacity_types(&input.cluster);
     let catalog = Catalog::load(machines, &named)?;
     let mut question = Notebook::default();
     question.skipped(&input);
-    let Pools { pools, type_sets, promised } = Pools::gather(&input, &catalog, machines, &mut question)?;
+    let gathered = Pools::gather(&input.cluster, &catalog, machines, &mut question)?;
+    let promised = gathered.promised(&mut question);
+    let Pools { pools, type_sets, .. } = gathered;
     let default_daemons = daemons(args, &input, &catalog, &mut question)?;
     let selector = args.selector.as_deref().map(label_selector).transpose()?;
     let wanted = |namespace: &str, labels: &BTreeMap<String, String>| {
@@ -48,6 +51,7 @@ pub(crate) fn pose(args: &InputArgs, machines: &MachineArgs, min_alternatives: u
         promised,
         default_daemons,
         expendable_below: args.expendable_priority,
+        expand: true,
         price_of: &|node| catalog.price_of(node),
         wanted: &wanted,
     })?;
@@ -113,8 +117,8 @@ impl Notebook {
 }
 
 /// Capacity types that the input's NodePools name outright.
-fn named_capacity_types(input: &Input) -> BTreeSet<CapacityType> {
-    let requirements = input.cluster.pools().filter_map(|pool| pool.requirements.get(labels::CAPACITY_TYPE));
+pub(crate) fn named_capacity_types(cluster: &Cluster) -> BTreeSet<CapacityType> {
+    let requirements = cluster.pools().filter_map(|pool| pool.requirements.get(labels::CAPACITY_TYPE));
     requirements.filter_map(Requirement::listed).flatten().filter_map(|v| CapacityType::parse(v)).collect()
 }
 
@@ -150,6 +154,7 @@ fn daemons(
                 type_sets: Vec::new(),
                 promised: Vec::new(),
                 default_daemons: Vec::new(),
+                expand: true,
                 price_of: &|_| None,
                 wanted: &never,
             })?;

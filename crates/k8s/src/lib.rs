@@ -2,13 +2,15 @@
 //!
 //! The custom resources are Karpenter's v1 API, group and names unchanged.
 //! Objects are lowered to `stowage-model` values here and nowhere else; one
-//! [`cluster::Cluster`] index is fed by files, and later by watches.
+//! [`cluster::Cluster`] index is fed by files and by watches.
 
 pub mod cluster;
+pub mod conditions;
 pub mod duration;
 pub mod error;
 pub mod intern;
 pub mod lower;
+pub mod names;
 pub mod object;
 pub mod raise;
 pub mod scheduler_configuration;

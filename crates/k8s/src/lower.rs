@@ -11,3 +11,28 @@ pub mod taints;
 pub mod topology;
 pub mod volumes;
 pub mod workload;
+
+use stowage_model::{Requirements, Resources};
+
+use crate::error::ObjectError;
+use crate::v1::NodeClaim;
+
+/// What a claim's node must be like.
+pub fn requirements(claim: &NodeClaim) -> Result<Requirements, ObjectError> {
+    node_pool::requirements(&claim.spec.requirements, "spec.requirements").map_err(|e| e.of(named(claim)))
+}
+
+/// What a claim's node must have for its pods.
+pub fn requests(claim: &NodeClaim) -> Result<Resources, ObjectError> {
+    requests::quantities(&claim.spec.resources.requests, "spec.resources.requests").map_err(|e| e.of(named(claim)))
+}
+
+/// What a claim's node has; nothing before it is launched.
+pub fn capacity(claim: &NodeClaim) -> Result<Resources, ObjectError> {
+    let known = claim.status.as_ref().and_then(|status| status.capacity.clone()).unwrap_or_default();
+    requests::quantities(&known, "status.capacity").map_err(|e| e.of(named(claim)))
+}
+
+fn named(claim: &NodeClaim) -> String {
+    format!("NodeClaim {}", claim.metadata.name.as_deref().unwrap_or_default())
+}

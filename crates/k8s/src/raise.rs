@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::Taint;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use stowage_model::{NewNode, Problem, ResourceName, Resources, labels};
+use stowage_model::{InstanceType, NewNode, NodePool, Problem, ResourceName, Resources, labels, launch};
 
 use crate::v1::node_claim::ResourceRequirements;
 use crate::v1::{NodeClaim, NodeClassReference, SelectorRequirement, node_claim::NodeClaimSpec};
@@ -14,16 +14,21 @@ use crate::v1::{NodeClaim, NodeClassReference, SelectorRequirement, node_claim::
 /// so that a provider short of one type can take another.
 pub fn node_claim(problem: &Problem, node: &NewNode) -> Option<NodeClaim> {
     let pool = problem.pools.iter().find(|pool| pool.name == node.pool)?;
+    let mut requests = Resources::new();
+    for pod in &node.pods {
+        requests.add(&problem.shapes[problem.pods[*pod as usize].shape as usize].requests);
+    }
+    Some(claim_of(pool, node, &requests))
+}
+
+/// The claim for a node of `pool` whose pods ask for `requests` together.
+pub fn claim_of(pool: &NodePool, node: &NewNode, requests: &Resources) -> NodeClaim {
     let mut own_labels = pool.labels.clone();
     own_labels.extend(node.labels.clone());
     own_labels.insert(labels::NODEPOOL.to_owned(), pool.name.clone());
     let class = &pool.node_class;
     if !class.group.is_empty() {
         own_labels.insert(format!("{}/{}", class.group, class.kind.to_lowercase()), class.name.clone());
-    }
-    let mut requests = Resources::new();
-    for pod in &node.pods {
-        requests.add(&problem.shapes[problem.pods[*pod as usize].shape as usize].requests);
     }
     let taints = |list: &[stowage_model::Taint]| -> Option<Vec<Taint>> {
         let raised = list.iter().map(|taint| Taint {
@@ -37,8 +42,8 @@ pub fn node_claim(problem: &Problem, node: &NewNode) -> Option<NodeClaim> {
     let spec = NodeClaimSpec {
         taints: taints(&pool.taints),
         startup_taints: taints(&pool.startup_taints),
-        requirements: requirements(problem, node),
-        resources: ResourceRequirements { requests: quantities(&requests) },
+        requirements: requirements(pool, node),
+        resources: ResourceRequirements { requests: quantities(requests) },
         node_class_ref: NodeClassReference {
             group: class.group.clone(),
             kind: class.kind.clone(),
@@ -53,10 +58,29 @@ pub fn node_claim(problem: &Problem, node: &NewNode) -> Option<NodeClaim> {
         annotations: (!pool.annotations.is_empty()).then(|| pool.annotations.clone()),
         ..ObjectMeta::default()
     };
-    Some(NodeClaim { metadata, spec, status: None })
+    NodeClaim { metadata, spec, status: None }
 }
 
-fn requirements(problem: &Problem, node: &NewNode) -> Vec<SelectorRequirement> {
+/// The node that a pool launches where nothing but the price decides, and what
+/// pods can have of it.
+pub fn cheapest(pool: &NodePool, types: &[InstanceType]) -> Option<(NewNode, Resources)> {
+    let launch = launch::cheapest(pool, types)?;
+    let node = NewNode {
+        pool: pool.name.clone(),
+        instance_type: launch.instance_type.name.to_string(),
+        zone: launch.offering.zone.to_string(),
+        capacity_type: launch.offering.capacity_type,
+        reservation: None,
+        os: launch.os.to_owned(),
+        labels: BTreeMap::new(),
+        price: launch.offering.price,
+        pods: Vec::new(),
+        alternatives: Vec::new(),
+    };
+    Some((node, launch.instance_type.allocatable.clone()))
+}
+
+fn requirements(pool: &NodePool, node: &NewNode) -> Vec<SelectorRequirement> {
     let mut types: BTreeSet<String> = node.alternatives.iter().cloned().collect();
     types.insert(node.instance_type.clone());
     let mut pinned: BTreeMap<&str, Vec<String>> = BTreeMap::from([
@@ -77,8 +101,7 @@ fn requirements(problem: &Problem, node: &NewNode) -> Vec<SelectorRequirement> {
             min_values: None,
         })
         .collect();
-    let pool = problem.pools.iter().find(|pool| pool.name == node.pool);
-    for (key, requirement) in pool.iter().flat_map(|pool| pool.requirements.iter()) {
+    for (key, requirement) in pool.requirements.iter() {
         if pinned.contains_key(key) {
             let kept = all.iter_mut().filter(|entry| entry.key == key);
             kept.for_each(|entry| entry.min_values = requirement.min_values.map(|least| least as i32));
@@ -95,7 +118,7 @@ fn requirements(problem: &Problem, node: &NewNode) -> Vec<SelectorRequirement> {
 }
 
 /// Amounts as the API writes them.
-fn quantities(resources: &Resources) -> BTreeMap<String, Quantity> {
+pub fn quantities(resources: &Resources) -> BTreeMap<String, Quantity> {
     resources
         .iter()
         .filter(|(_, amount)| *amount > 0)

@@ -8,7 +8,8 @@ use crate::price::Price;
 use crate::resources::Resources;
 
 /// How capacity is bought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CapacityType {
     /// Paid for already, limited in number.
     Reserved,

@@ -90,6 +90,27 @@ impl<'a> LaunchLabels<'a> {
     }
 }
 
+/// A pool's open labels left as they are.
+static UNVARIED: Variant = Variant { labels: BTreeMap::new() };
+
+/// The cheapest launch that a pool's requirements admit, whatever pods there are;
+/// what is reserved is left to pods.
+pub fn cheapest<'a>(pool: &'a NodePool, types: &'a [InstanceType]) -> Option<LaunchLabels<'a>> {
+    let mut best: Option<LaunchLabels<'a>> = None;
+    for instance_type in types {
+        for os in &instance_type.operating_systems {
+            for offering in instance_type.offerings.iter().filter(|offering| offering.reservation.is_none()) {
+                let labels = LaunchLabels { pool, variant: &UNVARIED, instance_type, os, offering };
+                let cheaper = best.is_none_or(|best| offering.price < best.offering.price);
+                if cheaper && labels.admitted_by_pool() {
+                    best = Some(labels);
+                }
+            }
+        }
+    }
+    best
+}
+
 /// Every choice for a pool's open labels that can matter to somebody who
 /// mentions the values in `mentioned`: each mentioned value that the pool
 /// admits, one that nobody mentions, and absence. `None` when there are more

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use stowage_model::{Binding, Certificate, CertificateKind, End, NewNode, Plan, Price, Problem, Unplaced};
 
+use crate::alternatives::Siblings;
 use crate::effort::Options;
 use crate::launches::Launch;
 use crate::packing::{Items, Packing, Solution};
 use crate::topology::settle::{Host, Settled};
 use crate::topology::state::Refusal;
-use crate::{Outcome, alternatives, explain};
+use crate::{Outcome, explain};
 
 /// Hands out pods, in name order, to the fillings of one or more solutions.
 pub(crate) struct Assembly<'a> {
@@ -133,14 +134,14 @@ impl<'a> Assembly<'a> {
             pods.sort_unstable();
             seated.push((index, self.counted(&pods), pods));
         }
+        let siblings = Siblings::new(self.problem, self.all);
         for (index, filling, pods) in seated {
             let launch = &self.launches[index];
             let labels = launch.labels(self.problem);
             let alternatives = known
                 .entry((index, filling))
                 .or_insert_with_key(|(_, filling)| {
-                    let holders = alternatives::holders(self.problem, self.all, launch, filling);
-                    holders.into_iter().map(|(t, _)| t.name.to_string()).collect()
+                    siblings.holders(launch, filling).into_iter().map(|t| t.name.to_string()).collect()
                 })
                 .clone();
             nodes.push(NewNode {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use stowage_model::{PodShape, Price, Problem, ResourceName};
 
-use crate::alternatives;
+use crate::alternatives::Siblings;
 use crate::filters::{Place, admitted_by_labels};
 use crate::launches::{Launch, lookalikes};
 use crate::limits::Limits;
@@ -88,13 +88,15 @@ pub(crate) fn reduce(problem: &Problem, launches: &[Launch], demand: &Demand, le
     packing.limits = limits;
     let profile_of = profiles(launches, &representatives, &admitted, &constraints, &lightest, &mut packing);
 
+    let asked = scope.purpose == Purpose::Pack && problem.min_alternatives > 0;
+    let siblings = asked.then(|| Siblings::new(problem, launches));
     let mut offers: Vec<Offer> = Vec::new();
     for (index, launch) in launches.iter().enumerate() {
-        if scope.purpose == Purpose::Pack && problem.min_alternatives > 0 {
+        if let Some(siblings) = &siblings {
             let own = &admitted[groups[index]];
             let admits_as_many =
                 |other: usize| own.iter().zip(&admitted[groups[other]]).all(|(own, other)| !own || *other);
-            if alternatives::count(problem, launches, launch, admits_as_many) < problem.min_alternatives {
+            if siblings.count(launch, admits_as_many) < problem.min_alternatives {
                 continue;
             }
         }

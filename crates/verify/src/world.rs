@@ -22,11 +22,39 @@ pub(crate) struct Site<'a> {
 /// A spread constraint with the nodes that count for it.
 struct Watch {
     by_value: BTreeMap<String, u32>,
+    /// How many domains have how many pods.
+    levels: BTreeMap<u32, u32>,
     sites: Vec<bool>,
+}
+
+impl Watch {
+    fn new(domains: Vec<String>, sites: Vec<bool>) -> Self {
+        let by_value: BTreeMap<String, u32> = domains.into_iter().map(|value| (value, 0)).collect();
+        let levels = BTreeMap::from([(0, by_value.len() as u32)]);
+        Self { by_value, levels, sites }
+    }
+
+    fn add(&mut self, value: &str, count: u32) {
+        let Some(held) = self.by_value.get_mut(value) else { return };
+        if let Some(domains) = self.levels.get_mut(held) {
+            *domains -= 1;
+            if *domains == 0 {
+                self.levels.remove(held);
+            }
+        }
+        *held += count;
+        *self.levels.entry(*held).or_default() += 1;
+    }
+
+    fn least(&self) -> u32 {
+        self.levels.keys().next().copied().unwrap_or(0)
+    }
 }
 
 pub(crate) struct World<'a> {
     problem: &'a Problem,
+    /// The label keys that some pod mentions.
+    keys: BTreeSet<String>,
     sites: Vec<Site<'a>>,
     /// Per group: pods that it counts, and pods that keep it away, by value.
     matching: Vec<BTreeMap<String, u32>>,
@@ -43,8 +71,11 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) fn new(problem: &'a Problem) -> Self {
         let none = || vec![BTreeMap::new(); problem.groups.len()];
+        let mentioned = problem.shapes.iter().flat_map(PodShape::requirement_sets);
+        let keys = mentioned.flat_map(|set| set.iter().map(|(key, _)| key.to_owned()).collect::<Vec<_>>());
         let mut world = Self {
             problem,
+            keys: keys.chain(problem.groups.iter().map(|group| group.key.clone())).collect(),
             sites: Vec::new(),
             matching: none(),
             away: none(),
@@ -75,15 +106,7 @@ impl<'a> World<'a> {
 
     /// The labels of a launch that some pod mentions.
     pub(crate) fn mentioned(&self, labels: LaunchLabels<'_>) -> BTreeMap<String, String> {
-        let mut own: BTreeMap<String, String> = BTreeMap::new();
-        let mentioned = self.problem.shapes.iter().flat_map(PodShape::requirement_sets);
-        let keys = mentioned.flat_map(|set| set.iter().map(|(key, _)| key.to_owned()).collect::<Vec<_>>());
-        for key in keys.chain(self.problem.groups.iter().map(|group| group.key.clone())) {
-            if let Some(value) = labels.get(&key) {
-                own.insert(key, value.to_owned());
-            }
-        }
-        own
+        self.keys.iter().filter_map(|key| Some((key.clone(), labels.get(key)?.to_owned()))).collect()
     }
 
     /// A node that `labels` describe; DaemonSets there hold their ports.
@@ -129,9 +152,10 @@ impl<'a> World<'a> {
                 let group = spread.group as usize;
                 let here = self.sites.iter().zip(&sites).filter(|(_, counted)| **counted).map(|(site, _)| site);
                 let possible = self.possible.iter().filter(|site| counts(data, spread, site));
-                let by_value = here.chain(possible).filter_map(|site| Some((site.values[group].clone()?, 0))).collect();
+                let domains: Vec<String> = here.chain(possible).filter_map(|site| site.values[group].clone()).collect();
+                let watch = Watch::new(domains, sites);
                 self.of_group[group].push(self.watches.len());
-                self.watches.push(Watch { by_value, sites });
+                self.watches.push(watch);
             }
         }
         for (index, node) in self.problem.nodes.iter().enumerate() {
@@ -147,12 +171,12 @@ impl<'a> World<'a> {
     }
 
     fn count(&mut self, group: u32, site: usize, count: u32) {
-        let Some(value) = self.sites[site].values[group as usize].clone() else { return };
+        let Some(value) = self.sites[site].values[group as usize].clone().filter(|_| count > 0) else { return };
         *self.matching[group as usize].entry(value.clone()).or_default() += count;
         for watch in &self.of_group[group as usize] {
             let watch = &mut self.watches[*watch];
             if watch.sites[site] {
-                *watch.by_value.entry(value.clone()).or_default() += count;
+                watch.add(&value, count);
             }
         }
     }
@@ -201,7 +225,7 @@ impl<'a> World<'a> {
         }
         let required: Vec<u32> =
             topology.affinity.iter().filter(|term| term.weight.is_none()).map(|term| term.group).collect();
-        let nobody = |group: &u32| self.matching[*group as usize].values().all(|count| *count == 0);
+        let nobody = |group: &u32| self.matching[*group as usize].is_empty();
         let starts = required.iter().all(|group| nobody(group) && topology.member.contains(group));
         for group in &required {
             if site.values[*group as usize].is_none() || !starts && there(&self.matching, *group) == 0 {
@@ -221,9 +245,8 @@ impl<'a> World<'a> {
         };
         let Some(watch) = self.watch_of.get(&(shape, at)).map(|watch| &self.watches[*watch]) else { return Ok(()) };
         let after = watch.by_value.get(value).copied().unwrap_or(0) + u32::from(data.topology.in_group(spread.group));
-        let domains: BTreeSet<&String> = watch.by_value.keys().collect();
-        let enough = domains.len() as u32 >= spread.min_domains;
-        let least = if enough { watch.by_value.values().min().copied().unwrap_or(0) } else { 0 };
+        let enough = watch.by_value.len() as u32 >= spread.min_domains;
+        let least = if enough { watch.least() } else { 0 };
         // A node that does not exist yet would be a new, empty domain.
         let least = if watch.by_value.contains_key(value) { least } else { 0 };
         if after > spread.max_skew + least {

@@ -98,6 +98,7 @@ fn fuzz_readers_never_panic() {
             type_sets: vec![Vec::new()],
             promised: Vec::new(),
             default_daemons: Vec::new(),
+            expand: true,
             price_of: &|_| None,
             wanted: &never,
         }));

@@ -41,6 +41,9 @@ pub struct Settings<'a> {
     pub default_daemons: Vec<Daemon>,
     /// Pending pods of lower priority are not planned for.
     pub expendable_below: Option<i32>,
+    /// Whether workloads without their pods stand for them. In a live cluster the
+    /// pods that are wanted are there.
+    pub expand: bool,
     /// What an existing node costs.
     pub price_of: &'a dyn Fn(&Node) -> Option<Price>,
     /// Whether a pod belongs to the question, by namespace and labels.
@@ -85,7 +88,7 @@ impl Cluster {
         for node in &settings.promised {
             nodes.entry(node.name.clone()).or_insert_with(|| node.clone());
         }
-        let (mut expanded, workloads) = self.expand()?;
+        let (mut expanded, workloads) = if settings.expand { self.expand()? } else { Default::default() };
         notes.expanded = (workloads, expanded.len());
         expanded.extend(self.headroom()?);
         let attachments = Attachments::gather(self, &expanded, &settings.type_sets);

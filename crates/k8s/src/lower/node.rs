@@ -7,16 +7,7 @@ use stowage_model::{Node, Resources, Taint, labels};
 
 use super::{node_pool, requests, taints};
 use crate::error::FieldError;
-use crate::v1;
-
-/// Taints that a node loses by itself while it starts.
-const EPHEMERAL: [&str; 4] = [
-    "node.kubernetes.io/not-ready",
-    "node.kubernetes.io/unreachable",
-    "node.cloudprovider.kubernetes.io/uninitialized",
-    "karpenter.sh/unregistered",
-];
-const DISRUPTED: &str = "karpenter.sh/disrupted";
+use crate::{names, v1};
 
 /// Lowers a node; what its pods use is added later. `startup` are the startup
 /// taints of its pool or claim.
@@ -31,10 +22,13 @@ pub(crate) fn lower(node: &core::Node, startup: &[Taint]) -> Result<Node, FieldE
     };
     let mut all = taints::taints(spec.taints.as_deref().unwrap_or_default(), "spec.taints")?;
     let managed = own_labels.contains_key(labels::NODEPOOL);
-    let disrupted = all.iter().any(|taint| taint.key == DISRUPTED);
+    let disrupted = all.iter().any(|taint| taint.key == names::DISRUPTED_TAINT);
     if managed && own_labels.get(labels::INITIALIZED).is_none_or(|v| v != "true") {
         all.retain(|taint| {
-            let ephemeral = EPHEMERAL.contains(&taint.key.as_str()) || taint.key.starts_with("readiness.k8s.io/");
+            let key = taint.key.as_str();
+            // A held node takes the pods that are planned for it.
+            let held = key == names::RESERVED_TAINT;
+            let ephemeral = held || names::EPHEMERAL_TAINTS.contains(&key) || key.starts_with(names::READINESS_TAINTS);
             !ephemeral && !startup.iter().any(|s| s.key == taint.key && s.effect == taint.effect)
         });
     }
@@ -60,7 +54,10 @@ pub(crate) fn lower(node: &core::Node, startup: &[Taint]) -> Result<Node, FieldE
 /// claim does not say how large it will be.
 pub(crate) fn lower_claim(claim: &v1::NodeClaim) -> Result<Option<Node>, FieldError> {
     let status = claim.status.clone().unwrap_or_default();
-    let Some(allocatable) = status.allocatable else { return Ok(None) };
+    // Before its launch a claim says what it was planned as.
+    let planned = claim.metadata.annotations.as_ref().and_then(|all| all.get(names::EXPECTED_ALLOCATABLE));
+    let planned = planned.and_then(|text| serde_json::from_str(text).ok());
+    let Some(allocatable) = status.allocatable.or(planned) else { return Ok(None) };
     let allocatable = requests::quantities(&allocatable, "status.allocatable")?;
     let capacity = match status.capacity {
         Some(list) => requests::quantities(&list, "status.capacity")?,

@@ -1,0 +1,105 @@
+//! Flags of the commands that talk to a cluster. Names and environment variables
+//! are Karpenter's where the meaning is.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use stowage_k8s::duration;
+use stowage_model::Price;
+
+use crate::args::{MachineArgs, MinValuesChoice, PreferenceChoice};
+
+/// Flags of `stowage controller`.
+#[derive(Debug, Args)]
+pub(crate) struct ControllerArgs {
+    #[command(flatten)]
+    pub(crate) machines: MachineArgs,
+    /// Names the cluster towards the provider
+    #[arg(long, env = "CLUSTER_NAME")]
+    pub(crate) cluster_name: String,
+    /// The address of a simulated cloud (stowage simulated-cloud); without one it runs in this process
+    #[arg(long, env = "STOWAGE_SIMULATED_CLOUD", value_name = "ADDRESS")]
+    pub(crate) simulated_cloud: Option<String>,
+    /// Pending pods are planned once no new one came for so long
+    #[arg(long, env = "BATCH_IDLE_DURATION", default_value = "1s", value_parser = time)]
+    pub(crate) batch_idle_duration: Duration,
+    /// Pending pods are planned after so long at the latest
+    #[arg(long, env = "BATCH_MAX_DURATION", default_value = "10s", value_parser = time)]
+    pub(crate) batch_max_duration: Duration,
+    /// What becomes of preferences
+    #[arg(long, env = "PREFERENCE_POLICY", value_enum, ignore_case = true, default_value_t = PreferenceChoice::Respect)]
+    pub(crate) preference_policy: PreferenceChoice,
+    /// What becomes of a NodePool's minValues that cannot be met
+    #[arg(long, env = "MIN_VALUES_POLICY", value_enum, ignore_case = true, default_value_t = MinValuesChoice::Strict)]
+    pub(crate) min_values_policy: MinValuesChoice,
+    /// Pods with a lower priority get no nodes
+    #[arg(long, env = "EXPENDABLE_PODS_PRIORITY_CUTOFF", allow_hyphen_values = true)]
+    pub(crate) expendable_pods_priority_cutoff: Option<i32>,
+    /// Pods younger than this are not planned yet
+    #[arg(long, env = "NEW_POD_SCALE_UP_DELAY", default_value = "0s", value_parser = time)]
+    pub(crate) new_pod_scale_up_delay: Duration,
+    /// No nodes beyond so many in the cluster
+    #[arg(long, env = "MAX_NODES_TOTAL")]
+    pub(crate) max_nodes_total: Option<usize>,
+    /// No more launches than this a minute
+    #[arg(long, env = "STOWAGE_MAX_LAUNCHES_PER_MINUTE")]
+    pub(crate) max_launches_per_minute: Option<usize>,
+    /// No launches that bring the nodes' price above so many dollars an hour
+    #[arg(long, env = "STOWAGE_MAX_HOURLY_SPEND", value_parser = dollars)]
+    pub(crate) max_hourly_spend: Option<Price>,
+    /// How long one plan may be searched for
+    #[arg(long, env = "STOWAGE_PLAN_TIME", default_value = "30s", value_parser = time)]
+    pub(crate) plan_time: Duration,
+    /// Do not hold new nodes for the pods that were planned for them
+    #[arg(long, env = "STOWAGE_NO_STEERING")]
+    pub(crate) no_steering: bool,
+    /// Decide and report, launch and disrupt nothing
+    #[arg(long, env = "STOWAGE_DRY_RUN")]
+    pub(crate) dry_run: bool,
+    /// Finish what has begun, begin nothing
+    #[arg(long, env = "STOWAGE_FREEZE")]
+    pub(crate) freeze: bool,
+    /// Act without a lease: for one process alone
+    #[arg(long, env = "DISABLE_LEADER_ELECTION")]
+    pub(crate) disable_leader_election: bool,
+    /// The lease's name: Karpenter's, so that both never act at once
+    #[arg(long, env = "LEADER_ELECTION_NAME", default_value = "karpenter-leader-election")]
+    pub(crate) leader_election_name: String,
+    /// The lease's namespace
+    #[arg(long, env = "LEADER_ELECTION_NAMESPACE", default_value = "kube-system")]
+    pub(crate) leader_election_namespace: String,
+    /// How long a leader that says nothing is respected
+    #[arg(long, env = "STOWAGE_LEASE_DURATION", default_value = "15s", value_parser = time)]
+    pub(crate) lease_duration: Duration,
+    /// Where metrics are served
+    #[arg(long, env = "METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub(crate) metrics_address: SocketAddr,
+    /// Where probes are served
+    #[arg(long, env = "HEALTH_PROBE_ADDRESS", default_value = "0.0.0.0:8081")]
+    pub(crate) health_probe_address: SocketAddr,
+    /// error, warn, info, debug or trace
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub(crate) log_level: String,
+}
+
+/// Flags of `stowage simulated-cloud`.
+#[derive(Debug, Args)]
+pub(crate) struct CloudArgs {
+    /// Where its calls are answered
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) listen: SocketAddr,
+    /// How it behaves, as JSON: bootMillis, endMillis, pools, burst, callsPerSecond, neverRegister
+    #[arg(long, value_name = "FILE")]
+    pub(crate) behaviour: Option<PathBuf>,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let nanos = duration::parse(text).and_then(|nanos| u64::try_from(nanos).ok());
+    nanos.map(Duration::from_nanos).ok_or_else(|| "is not a duration such as 10s or 1m30s".to_owned())
+}
+
+fn dollars(text: &str) -> Result<Price, String> {
+    Price::parse(text).ok_or_else(|| "is not a number of dollars".to_owned())
+}

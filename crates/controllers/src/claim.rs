@@ -1,0 +1,14 @@
+//! A NodeClaim's life: launched, registered, initialized, drained, gone.
+//!
+//! Each turn looks at the facts, decides on at most one external call, makes it,
+//! and looks again. Deciding is pure ([`decide`]); whatever a crash leaves half
+//! done is found in the facts.
+
+pub mod decide;
+pub mod drain;
+pub mod live;
+mod launch;
+mod settle;
+mod terminate;
+
+pub use decide::{Call, Facts, Memory, Timeouts, Verdict, decide};

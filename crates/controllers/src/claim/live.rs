@@ -1,0 +1,371 @@
+//! The loop over claims: look, decide, make one call, look again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt};
+use stowage_cloud::provider::{Instance, LaunchRequest, NodeTaint, ProviderError};
+use stowage_k8s::v1::NodeClaim;
+use stowage_k8s::names;
+use stowage_model::labels;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::decide::{Call, Facts, Memory, Verdict, decide};
+use super::launch;
+use crate::context::{Context, locked};
+use crate::events::Saying;
+use crate::provisioner;
+use crate::state::sorted;
+use crate::steering;
+use crate::view::View;
+
+/// Claims that are acted upon at the same time.
+const AT_ONCE: usize = 32;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What this process knows of one claim.
+#[derive(Clone, Debug, Default)]
+struct Record {
+    memory: Memory,
+    /// Not before then, unless the claim changed since.
+    rest: Option<(Instant, String)>,
+    pause: Option<Duration>,
+}
+
+/// How a call went.
+enum Went {
+    /// As it should.
+    Well,
+    /// The provider has no instance of the claim left.
+    Ended,
+    /// Somebody else wrote first: look again.
+    Outdated,
+    /// Not: try again later.
+    Wrong(String),
+}
+
+/// Runs until it is dropped.
+pub async fn run(ctx: Arc<Context>) {
+    let mut records: BTreeMap<String, Record> = BTreeMap::new();
+    let mut busy: BTreeSet<String> = BTreeSet::new();
+    let mut tasks: JoinSet<(String, String, Duration, Went)> = JoinSet::new();
+    let mut changes = ctx.state.changes();
+    loop {
+        let view = Arc::new(View::take(&ctx.state));
+        let nominated = {
+            let planned = locked(&ctx.planned);
+            steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
+        };
+        records.retain(|uid, _| busy.contains(uid) || view.claims.values().any(|c| c.metadata.uid.as_ref() == Some(uid)));
+        let mut soonest = Duration::from_secs(5);
+        for claim in view.claims.values() {
+            let uid = claim.uid().unwrap_or_default();
+            if busy.contains(&uid) || tasks.len() >= AT_ONCE {
+                continue;
+            }
+            let record = records.entry(uid.clone()).or_default();
+            let now = Instant::now();
+            if let Some((until, version)) = &record.rest
+                && *until > now
+                && (*version == version_of(&view, claim) || record.pause.is_some())
+            {
+                soonest = soonest.min(*until - now);
+                continue;
+            }
+            let facts = facts(&ctx, &view, claim, &nominated, record.memory);
+            match decide(&facts) {
+                Verdict::Wait(time) => soonest = soonest.min(time),
+                Verdict::Do { step, call, again } => {
+                    busy.insert(uid.clone());
+                    let (ctx, view, claim) = (ctx.clone(), view.clone(), claim.clone());
+                    let memory = record.memory;
+                    tasks.spawn(async move {
+                        let version = version_of(&view, &claim);
+                        let acting = AssertUnwindSafe(act(&ctx, &view, &claim, step, call, memory)).catch_unwind();
+                        let went = acting.await.unwrap_or_else(|_| Went::Wrong(format!("{step} panicked")));
+                        (uid, version, again, went)
+                    });
+                }
+            }
+        }
+        tokio::select! {
+            Some(done) = tasks.join_next() => {
+                let mut finished = vec![done];
+                while let Some(more) = tasks.try_join_next() {
+                    finished.push(more);
+                }
+                for (uid, version, again, went) in finished.into_iter().flatten() {
+                    busy.remove(&uid);
+                    let record = records.entry(uid).or_default();
+                    settle(record, version, again, went);
+                }
+            }
+            _ = changes.changed() => {}
+            () = tokio::time::sleep(soonest.max(Duration::from_millis(20))) => {}
+        }
+    }
+}
+
+/// What a decision was made upon: the claim and its node, as they were.
+fn version_of(view: &View, claim: &NodeClaim) -> String {
+    let node = view.node_of(claim).and_then(|node| node.metadata.resource_version.as_deref());
+    format!("{} {}", claim.metadata.resource_version.as_deref().unwrap_or_default(), node.unwrap_or_default())
+}
+
+/// What follows from how a call went. A call that changed the claim is not
+/// repeated until the change is seen, or a while has passed.
+fn settle(record: &mut Record, version: String, again: Duration, went: Went) {
+    let now = Instant::now();
+    match went {
+        Went::Well => {
+            record.pause = None;
+            record.rest = Some((now + again.min(Duration::from_secs(2)), version));
+        }
+        Went::Ended => {
+            record.memory.ended = true;
+            (record.pause, record.rest) = (None, None);
+        }
+        Went::Outdated => {
+            record.pause = None;
+            record.rest = Some((now + Duration::from_millis(200), version));
+        }
+        Went::Wrong(why) => {
+            let pause = record.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+            debug!(%why, ?pause, "tried again later");
+            record.pause = Some(pause);
+            record.rest = Some((now + pause, version));
+        }
+    }
+}
+
+fn facts<'a>(
+    ctx: &'a Context,
+    view: &'a View,
+    claim: &'a NodeClaim,
+    nominated: &BTreeMap<String, String>,
+    memory: Memory,
+) -> Facts<'a> {
+    let node: Option<&Node> = view.node_of(claim).map(|node| &**node);
+    let name = node.and_then(|node| node.metadata.name.as_deref());
+    let pods: Vec<&Pod> = name.into_iter().flat_map(|name| view.pods_on(name)).map(|pod| &**pod).collect();
+    let token = steering::token(claim);
+    let own = claim.metadata.name.as_deref().unwrap_or_default();
+    let expected: Vec<&Arc<Pod>> = view
+        .pods
+        .iter()
+        .filter(|pod| nominated.get(pod.metadata.uid.as_deref().unwrap_or_default()).is_some_and(|name| name == own))
+        .collect();
+    let invited = expected.iter().filter(|pod| steering::tolerated(pod).any(|t| Some(t) == token)).count();
+    // Only asked for while it matters.
+    let leaving = claim.metadata.deletion_timestamp.is_some();
+    let attachments = name.filter(|_| leaving).map_or(0, |name| attached(ctx, name));
+    Facts {
+        claim,
+        node,
+        pods,
+        attachments,
+        invited,
+        uninvited: expected.len() - invited,
+        memory,
+        now: ctx.clock.now(),
+        timeouts: &ctx.settings.timeouts,
+    }
+}
+
+async fn act(ctx: &Context, view: &View, claim: &NodeClaim, step: &'static str, call: Call, memory: Memory) -> Went {
+    let name = claim.name_any();
+    info!(node_claim = %name, step, "claim");
+    ctx.metrics.step(step);
+    let claims: Api<NodeClaim> = Api::all(ctx.client.clone());
+    let nodes: Api<Node> = Api::all(ctx.client.clone());
+    let plain = PatchParams::default();
+    match call {
+        Call::PatchClaim(patch) => told(claims.patch(&name, &plain, &Patch::Merge(&patch)).await),
+        Call::PatchStatus(patch) => told(claims.patch_status(&name, &plain, &Patch::Merge(&patch)).await),
+        Call::PatchNode(node, patch) => told(nodes.patch(&node, &plain, &Patch::Merge(&patch)).await),
+        Call::DeleteNode(node) => told(nodes.delete(&node, &DeleteParams::default()).await),
+        Call::DeleteClaim(reason) => delete(ctx, &claims, claim, reason).await,
+        Call::Launch(attempt) => launch_it(ctx, view, claim, attempt, memory).await,
+        Call::EndInstance => end(ctx, claim).await,
+        Call::Evict(pods) => evict(ctx, claim, &pods).await,
+        Call::Force(pods) => {
+            for (namespace, pod, grace) in pods {
+                let params = DeleteParams::default().grace_period(u32::try_from(grace).unwrap_or(1));
+                let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &namespace);
+                if let Went::Wrong(why) = told(api.delete(&pod, &params).await) {
+                    return Went::Wrong(why);
+                }
+            }
+            Went::Well
+        }
+    }
+}
+
+/// What an answer of the API server means. An object that is gone needs nothing
+/// more, and one that somebody else changed is looked at again.
+fn told<T>(answer: Result<T, kube::Error>) -> Went {
+    match answer {
+        Ok(_) => Went::Well,
+        Err(kube::Error::Api(status)) if status.code == 404 => Went::Well,
+        Err(kube::Error::Api(status)) if status.code == 409 => Went::Outdated,
+        Err(error) => Went::Wrong(error.to_string()),
+    }
+}
+
+async fn delete(ctx: &Context, api: &Api<NodeClaim>, claim: &NodeClaim, reason: &'static str) -> Went {
+    if ctx.settings.dry_run {
+        return Went::Wrong(format!("dry run: would delete the claim ({reason})"));
+    }
+    ctx.metrics.disrupted(reason, claim.labels().get(labels::NODEPOOL).map_or("", String::as_str));
+    let same = Preconditions { uid: claim.uid(), resource_version: None };
+    told(api.delete(&claim.name_any(), &DeleteParams::default().preconditions(same)).await)
+}
+
+async fn evict(ctx: &Context, claim: &NodeClaim, pods: &[(String, String)]) -> Went {
+    for (namespace, name) in pods {
+        let api: Api<Pod> = Api::namespaced(ctx.client.clone(), namespace);
+        match api.evict(name, &EvictParams::default()).await {
+            Ok(_) => ctx.metrics.evicted(200),
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(kube::Error::Api(status)) => {
+                // 429 is a budget's no, for now; the others go on.
+                ctx.metrics.evicted(status.code);
+                let note = format!("pod {namespace}/{name} cannot be evicted now: {}", status.message);
+                let saying = Saying { warning: true, reason: "FailedDraining", action: "Drain", note };
+                ctx.events.tell(claim, saying).await;
+            }
+            Err(error) => return Went::Wrong(error.to_string()),
+        }
+    }
+    Went::Well
+}
+
+async fn launch_it(ctx: &Context, view: &View, claim: &NodeClaim, attempt: u32, memory: Memory) -> Went {
+    if ctx.settings.dry_run {
+        return Went::Wrong("dry run: nothing is launched".to_owned());
+    }
+    let request = match request(ctx, view, claim, attempt) {
+        Ok(request) => request,
+        Err(why) => return Went::Wrong(why),
+    };
+    let answer = match request.candidates.is_empty() {
+        // Nothing that was planned for is left to try.
+        true => Err(ProviderError::InsufficientCapacity(Vec::new())),
+        false => ctx.provider.create(&request).await,
+    };
+    let claims: Api<NodeClaim> = Api::all(ctx.client.clone());
+    let nominated = BTreeMap::new();
+    let facts = facts(ctx, view, claim, &nominated, memory);
+    let plain = PatchParams::default();
+    ctx.metrics.provider("Create", answer.as_ref().err().map(ProviderError::label));
+    match answer {
+        Ok(instance) => publish(ctx, &claims, &facts, &instance).await,
+        Err(ProviderError::InsufficientCapacity(sold)) => {
+            let now = ctx.clock.instant();
+            let note = format!("none of {} offers has capacity now; pods are planned again without them", sold.len());
+            locked(&ctx.sold_out).extend(sold.into_iter().map(|offer| (offer, now)));
+            ctx.stirred.notify_one();
+            let saying = Saying { warning: true, reason: "InsufficientCapacityError", action: "Launch", note };
+            ctx.events.tell(claim, saying).await;
+            delete(ctx, &claims, claim, "InsufficientCapacity").await
+        }
+        Err(ProviderError::TokenUsed) => {
+            let Call::PatchClaim(patch) = launch::intent(&facts, attempt.saturating_add(1)) else {
+                return Went::Outdated;
+            };
+            told(claims.patch(&facts.claim.name_any(), &plain, &Patch::Merge(&patch)).await)
+        }
+        Err(error) => {
+            warn!(node_claim = %claim.name_any(), %error, "a launch failed");
+            if let Some(Call::PatchStatus(patch)) = launch::failed(&facts, &error) {
+                let _ = claims.patch_status(&claim.name_any(), &plain, &Patch::Merge(&patch)).await;
+            }
+            Went::Wrong(error.to_string())
+        }
+    }
+}
+
+/// Writes down what was launched: labels first, so that the status, which ends
+/// the stage, comes last.
+async fn publish(ctx: &Context, claims: &Api<NodeClaim>, facts: &Facts<'_>, instance: &Instance) -> Went {
+    let (name, plain) = (facts.claim.name_any(), PatchParams::default());
+    let labelled = claims.patch(&name, &plain, &Patch::Merge(&launch::launched_labels(instance))).await;
+    let fresh = match labelled {
+        Ok(fresh) => fresh,
+        Err(error) => return told::<NodeClaim>(Err(error)),
+    };
+    info!(node_claim = %name, provider_id = %instance.provider_id, instance_type = %instance.launched.instance_type,
+        zone = %instance.launched.zone, capacity_type = %instance.launched.capacity_type, "launched");
+    ctx.metrics.launched();
+    let facts = Facts { claim: &fresh, ..facts.clone() };
+    match launch::launched(&facts, instance) {
+        Some(Call::PatchStatus(patch)) => told(claims.patch_status(&name, &plain, &Patch::Merge(&patch)).await),
+        _ => Went::Well,
+    }
+}
+
+fn request(ctx: &Context, view: &View, claim: &NodeClaim, attempt: u32) -> Result<LaunchRequest, String> {
+    let gathered = provisioner::machines(ctx, view)?;
+    let own = claim.labels();
+    let pool_name = own.get(labels::NODEPOOL).cloned().unwrap_or_default();
+    let pool = gathered.pool(&pool_name).ok_or_else(|| format!("NodePool {pool_name} is not there, or not ready"))?;
+    let candidates = gathered.candidates(claim, pool, &ctx.unavailable())?;
+    let taint = |taint: &k8s_openapi::api::core::v1::Taint| NodeTaint {
+        key: taint.key.clone(),
+        value: taint.value.clone().unwrap_or_default(),
+        effect: taint.effect.clone(),
+    };
+    let unregistered =
+        NodeTaint { key: names::UNREGISTERED_TAINT.to_owned(), value: String::new(), effect: "NoExecute".to_owned() };
+    let taints = claim.spec.taints.iter().flatten().chain(claim.spec.startup_taints.iter().flatten()).map(taint);
+    Ok(LaunchRequest {
+        token: launch::token(&ctx.settings.cluster, &claim.uid().unwrap_or_default(), attempt),
+        claim_uid: claim.uid().unwrap_or_default(),
+        claim: claim.name_any(),
+        node_pool: pool_name,
+        candidates,
+        labels: own.clone(),
+        taints: taints.chain([unregistered]).collect(),
+    })
+}
+
+/// Ends the claim's instance, found by identity or, where that was never written
+/// down, by tag.
+async fn end(ctx: &Context, claim: &NodeClaim) -> Went {
+    let known = claim.status.as_ref().and_then(|status| status.provider_id.clone());
+    let ids = match known {
+        Some(id) => vec![id],
+        None => match ctx.provider.list().await {
+            Ok(all) => {
+                let uid = claim.uid().unwrap_or_default();
+                all.into_iter().filter(|i| i.claim_uid == uid).map(|i| i.provider_id).collect()
+            }
+            Err(error) => return Went::Wrong(error.to_string()),
+        },
+    };
+    let mut left = false;
+    for id in ids {
+        let answer = ctx.provider.delete(&id).await;
+        ctx.metrics.provider("Delete", answer.as_ref().err().map(ProviderError::label));
+        match answer {
+            Ok(()) => left = true,
+            Err(ProviderError::NotFound) => {}
+            Err(error) => return Went::Wrong(error.to_string()),
+        }
+    }
+    if left { Went::Well } else { Went::Ended }
+}
+
+/// Volumes that are attached to a node.
+fn attached(ctx: &Context, node: &str) -> usize {
+    sorted(&ctx.state.attachments).iter().filter(|attachment| attachment.spec.node_name == node).count()
+}

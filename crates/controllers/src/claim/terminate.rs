@@ -1,0 +1,138 @@
+//! A claim that is being deleted: its node is emptied, its instance ended, and
+//! only then is the claim let go.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Taint;
+use serde_json::json;
+use stowage_k8s::conditions::{Says, holds};
+use stowage_k8s::{duration, names};
+
+use super::decide::{Call, Facts, LONG, SOON, Verdict, step};
+use super::drain;
+
+pub(super) fn terminate(facts: &Facts<'_>) -> Option<Verdict> {
+    let deleted = facts.claim.metadata.deletion_timestamp.as_ref()?.0;
+    let ours = facts.claim.metadata.finalizers.iter().flatten().any(|name| name == names::TERMINATION_FINALIZER);
+    if !ours {
+        return Some(Verdict::Wait(LONG));
+    }
+    let order = [write_deadline, shut, empty, detach, end, forget_node];
+    Some(order.iter().find_map(|rule| rule(facts, deleted)).unwrap_or_else(|| forget(facts)))
+}
+
+/// When the last pods are forced off, if the claim says so.
+fn deadline(facts: &Facts<'_>) -> Option<Timestamp> {
+    facts.annotation(names::TERMINATION_TIMESTAMP).and_then(|text| text.parse().ok())
+}
+
+fn write_deadline(facts: &Facts<'_>, deleted: Timestamp) -> Option<Verdict> {
+    let grace = facts.claim.spec.termination_grace_period.as_deref().and_then(duration::parse)?;
+    if deadline(facts).is_some() {
+        return None;
+    }
+    let at = deleted.checked_add(SignedDuration::from_nanos(grace)).unwrap_or(Timestamp::MAX);
+    let annotations = json!({ names::TERMINATION_TIMESTAMP: at.to_string() });
+    Some(step("deadline", Call::PatchClaim(facts.guarded(json!({ "metadata": { "annotations": annotations } }))), LONG))
+}
+
+/// No new pods, and no new connections from outside.
+fn shut(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
+    let node = facts.node.filter(|_| !facts.memory.ended)?;
+    let mut taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+    if taints.iter().any(|taint| taint.key == names::DISRUPTED_TAINT) {
+        return None;
+    }
+    taints.push(Taint {
+        key: names::DISRUPTED_TAINT.to_owned(),
+        effect: "NoSchedule".to_owned(),
+        ..Taint::default()
+    });
+    let patch = json!({
+        "metadata": {
+            "resourceVersion": node.metadata.resource_version,
+            "labels": { names::EXCLUDE_BALANCERS: "karpenter" },
+        },
+        "spec": { "taints": taints },
+    });
+    Some(step("shut", Call::PatchNode(node.metadata.name.clone().unwrap_or_default(), patch), LONG))
+}
+
+fn empty(facts: &Facts<'_>, deleted: Timestamp) -> Option<Verdict> {
+    if facts.node.is_none() || facts.memory.ended || facts.is("Drained") {
+        return None;
+    }
+    let drain = drain::drain(&facts.pods, deadline(facts), facts.now);
+    if !drain.force.is_empty() {
+        return Some(step("force", Call::Force(drain.force), SOON));
+    }
+    if !drain.evict.is_empty() {
+        return Some(step("evict", Call::Evict(drain.evict), SOON));
+    }
+    let lasted = facts.since(Some(deleted));
+    if drain.left > 0 {
+        let message = format!("{} pods are waited for, {} of them may not be disrupted", drain.left, drain.protected);
+        let says = Says { kind: "Drained", status: "False", reason: "Draining", message: &message };
+        return Some(facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("draining", call, SOON)));
+    }
+    if lasted < facts.timeouts.drain && !facts.pods.is_empty() {
+        return Some(Verdict::Wait(facts.timeouts.drain - lasted));
+    }
+    facts.publish(&[holds("Drained")], json!({})).map(|call| step("drained", call, LONG))
+}
+
+/// Volumes come off before the machine ends, or their data may not follow.
+fn detach(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
+    if facts.node.is_none() || facts.memory.ended || facts.is("VolumesDetached") {
+        return None;
+    }
+    let over = deadline(facts).is_some_and(|deadline| facts.now >= deadline);
+    // Pods that the drain left alone keep their volumes.
+    let stays = !facts.pods.is_empty();
+    if facts.attachments > 0 && !over && !stays {
+        let message = format!("{} volumes are attached", facts.attachments);
+        let says = Says { kind: "VolumesDetached", status: "False", reason: "AwaitingVolumeDetachment", message: &message };
+        return Some(facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("detaching", call, SOON)));
+    }
+    facts.publish(&[holds("VolumesDetached")], json!({})).map(|call| step("detached", call, LONG))
+}
+
+/// Until the provider says that it is gone.
+fn end(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
+    let never_tried = facts.annotation(names::LAUNCH_ATTEMPT).is_none() && provider_id(facts).is_none();
+    if facts.memory.ended || never_tried {
+        return None;
+    }
+    if provider_id(facts).is_some() && !facts.is("InstanceTerminating") {
+        let call = facts.publish(&[holds("InstanceTerminating")], json!({}));
+        return call.map(|call| step("terminating", call, LONG));
+    }
+    Some(step("end instance", Call::EndInstance, SOON))
+}
+
+fn provider_id<'a>(facts: &'a Facts<'_>) -> Option<&'a str> {
+    facts.claim.status.as_ref().and_then(|status| status.provider_id.as_deref())
+}
+
+fn forget_node(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
+    let node = facts.node?;
+    let name = node.metadata.name.clone().unwrap_or_default();
+    if node.metadata.deletion_timestamp.is_none() {
+        return Some(step("delete node", Call::DeleteNode(name), LONG));
+    }
+    let mut finalizers = node.metadata.finalizers.clone().unwrap_or_default();
+    let held = finalizers.len();
+    finalizers.retain(|name| name != names::TERMINATION_FINALIZER);
+    if finalizers.len() == held {
+        return None;
+    }
+    let patch = json!({
+        "metadata": { "finalizers": finalizers, "resourceVersion": node.metadata.resource_version },
+    });
+    Some(step("let node go", Call::PatchNode(name, patch), LONG))
+}
+
+fn forget(facts: &Facts<'_>) -> Verdict {
+    let mut finalizers = facts.claim.metadata.finalizers.clone().unwrap_or_default();
+    finalizers.retain(|name| name != names::TERMINATION_FINALIZER);
+    step("let claim go", Call::PatchClaim(facts.guarded(json!({ "metadata": { "finalizers": finalizers } }))), LONG)
+}

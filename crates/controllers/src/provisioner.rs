@@ -1,0 +1,374 @@
+//! Pending pods become NodeClaims: gather, plan, judge, create, let pods in.
+
+pub mod caps;
+pub mod feed;
+pub mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use stowage_k8s::v1::NodeClaim;
+use stowage_model::{End, Price, labels};
+use stowage_solver::Monitor;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::batch::{Turn, Window};
+use crate::context::{Context, locked};
+use crate::events::Saying;
+use crate::machines::Gathered;
+use crate::metrics::Pass;
+use crate::provisioner::caps::{Allowance, Lately};
+use crate::provisioner::feed::{Fed, feed, is_provisionable};
+use crate::provisioner::plan::{Creation, Judged};
+use crate::state::named;
+use crate::steering::{self, Place};
+use crate::view::View;
+
+/// Runs until it is dropped.
+pub async fn run(ctx: Arc<Context>) {
+    let mut window = Window::new(ctx.settings.rhythm);
+    let mut lately = Lately::default();
+    let mut number = 0;
+    let mut changes = ctx.state.changes();
+    loop {
+        let view = View::take(&ctx.state);
+        let nominated = nominations(&ctx, &view);
+        let waiting = waiting(&ctx, &view, &nominated);
+        ctx.metrics.waiting(waiting.len());
+        let owed = owes_standing(&ctx, &view);
+        let turn = if owed { Turn::Close } else { window.look(&waiting, ctx.clock.instant()) };
+        let until = match turn {
+            Turn::Close => {
+                number += 1;
+                if let Err(why) = pass(&ctx, &view, &nominated, &mut lately, number).await {
+                    warn!(%why, "a pass gave no plan; it is tried again");
+                    ctx.metrics.failed_pass();
+                }
+                if owed { Some(ctx.clock.instant() + Duration::from_secs(5)) } else { None }
+            }
+            Turn::Wait(until) => Some(until),
+            Turn::Idle => None,
+        };
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = ctx.stirred.notified() => window.stir(),
+            () = tokio::time::sleep_until(until.unwrap_or_else(|| Instant::now() + Duration::from_secs(5))) => {}
+        }
+    }
+}
+
+fn nominations(ctx: &Context, view: &View) -> BTreeMap<String, String> {
+    let mut planned = locked(&ctx.planned);
+    let live: BTreeSet<&str> = view
+        .pods
+        .iter()
+        .filter(|pod| steering::is_waiting(pod))
+        .filter_map(|pod| pod.metadata.uid.as_deref())
+        .collect();
+    for (uid, place) in planned.iter().filter(|(uid, _)| !live.contains(uid.as_str())) {
+        let pod = view.pods.iter().find(|pod| pod.metadata.uid.as_ref() == Some(uid));
+        let bound = pod.and_then(|pod| pod.spec.as_ref()?.node_name.clone());
+        let wanted = view.claims.get(&place.claim).and_then(|claim| view.node_of(claim)?.metadata.name.clone());
+        if let Some(bound) = bound {
+            ctx.metrics.landed(wanted.as_ref() == Some(&bound));
+        }
+    }
+    planned.retain(|uid, place| {
+        live.contains(uid.as_str()) && view.claims.get(&place.claim).is_none_or(|claim| steering::expects(claim))
+    });
+    steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
+}
+
+/// Pods that a plan is wanted for, by UID.
+fn waiting(ctx: &Context, view: &View, nominated: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let now = ctx.clock.now();
+    let leaving = view.leaving();
+    let displaced = |pod: &Pod| {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+        leaving.contains(node) && pod.metadata.deletion_timestamp.is_none()
+    };
+    let wanted = |pod: &&Arc<Pod>| is_provisionable(pod, ctx.settings.new_pod_age, now) || displaced(pod);
+    let uids = view.pods.iter().filter(wanted).filter_map(|pod| pod.metadata.uid.clone());
+    uids.filter(|uid| !nominated.contains_key(uid)).collect()
+}
+
+/// Whether some static pool has fewer claims than it should.
+fn owes_standing(ctx: &Context, view: &View) -> bool {
+    !ctx.settings.dry_run
+        && !ctx.settings.frozen
+        && view.pools.iter().any(|(name, pool)| {
+            let owned = |claim: &&Arc<NodeClaim>| {
+                let label = claim.metadata.labels.as_ref().and_then(|all| all.get(labels::NODEPOOL));
+                label == Some(name) && claim.metadata.deletion_timestamp.is_none()
+            };
+            let there = i64::try_from(view.claims.values().filter(owned).count()).unwrap_or(i64::MAX);
+            let fit = crate::node_pool::readiness(pool, |r| crate::node_pool::class_exists(&ctx.state, r)).is_ok();
+            fit && pool.spec.replicas.is_some_and(|wanted| wanted > there) && !crate::node_pool::is_frozen(pool)
+        })
+}
+
+/// The pools and their types as they are now.
+pub fn machines(ctx: &Context, view: &View) -> Result<Arc<Gathered>, String> {
+    let nobody = BTreeMap::new();
+    let Fed { cluster, version, .. } = feed(&ctx.state, view, &nobody, Duration::MAX, ctx.clock.now());
+    ctx.catalogue.gather(&version, &cluster)
+}
+
+/// Stops a search that takes too long.
+struct Deadline(Instant);
+
+impl Monitor for Deadline {
+    fn stop(&self) -> Option<End> {
+        (Instant::now() >= self.0).then_some(End::TimeLimit)
+    }
+}
+
+async fn pass(
+    ctx: &Arc<Context>,
+    view: &View,
+    nominated: &BTreeMap<String, String>,
+    lately: &mut Lately,
+    number: u64,
+) -> Result<(), String> {
+    let started = ctx.clock.instant();
+    let fed = feed(&ctx.state, view, nominated, ctx.settings.new_pod_age, ctx.clock.now());
+    for line in &fed.refused {
+        warn!(pass = number, object = %line, "left out of the plan");
+    }
+    let gathered = ctx.catalogue.gather(&fed.version, &fed.cluster)?;
+    gathered.warnings.iter().for_each(|line| warn!(pass = number, "{line}"));
+    let price_of = |node: &stowage_model::Node| ctx.catalogue.price_of(node);
+    let assembled = plan::pose(&fed.cluster, &gathered, &ctx.unavailable(), &ctx.settings, &price_of)?;
+    for (why, (count, example)) in &assembled.notes.left_out {
+        info!(pass = number, count, %example, "pods left out: {why}");
+    }
+    let problem = assembled.problem;
+    let spending: Price = problem.nodes.iter().filter(|node| plan::is_managed(node)).filter_map(|n| n.price).sum();
+    let nodes = problem.nodes.len();
+    let settings = ctx.settings.clone();
+    let deadline = Deadline(started + settings.plan_time);
+    let solved = tokio::task::spawn_blocking(move || plan::solve(problem, &settings, &deadline));
+    let judged = solved.await.map_err(|error| error.to_string())??;
+    let mut allowance = Allowance::new(&ctx.settings.caps, nodes, spending, lately.count(ctx.clock.instant()));
+    let standing = plan::standing(&gathered, &view.pools, &mut allowance, || ctx.suffix());
+    let (creations, capped) =
+        plan::creations(&judged, &gathered, &view.pools, &ctx.settings, &mut allowance, || ctx.suffix());
+    report(ctx, &judged, number, started, &creations, &capped);
+    say(ctx, view, &judged, &creations, &capped).await;
+    if ctx.settings.dry_run || ctx.settings.frozen {
+        info!(pass = number, "nothing is launched: dry run, or frozen");
+        return Ok(());
+    }
+    let all: Vec<Creation> = standing.into_iter().chain(creations).collect();
+    let created = create(ctx, all, lately).await;
+    remember(ctx, view, &judged, &created, number);
+    seen(ctx, &created).await;
+    Ok(())
+}
+
+fn report(
+    ctx: &Context,
+    judged: &Judged,
+    number: u64,
+    started: Instant,
+    creations: &[Creation],
+    capped: &BTreeSet<&'static str>,
+) {
+    let plan = &judged.plan;
+    let seconds = ctx.clock.instant().duration_since(started).as_secs_f64();
+    ctx.metrics.pass(&Pass {
+        seconds,
+        price: plan.price().dollars(),
+        bound: plan.bound.dollars(),
+        gap: plan.gap_millionths().map(|gap| gap as f64 * 1e-6),
+        unplaced: plan.unplaced.len(),
+        fallback: judged.fallback,
+        end: plan.end.as_str(),
+    });
+    info!(pass = number, pods = judged.problem.pods.len(), new_nodes = creations.len(), existing = plan.existing.len(),
+        unplaced = plan.unplaced.len(), hourly_price = %plan.price(), lower_bound = %plan.bound, end = %plan.end,
+        fallback = judged.fallback, seconds, "planned");
+    for why in capped {
+        warn!(pass = number, "nodes were left out: {why}");
+    }
+}
+
+/// Tells each pod what was decided.
+async fn say(
+    ctx: &Context,
+    view: &View,
+    judged: &Judged,
+    creations: &[Creation],
+    capped: &BTreeSet<&'static str>,
+) {
+    let by_name = by_name(view);
+    let pod_of = |index: u32| by_name.get(&judged.problem.pods[index as usize].to_string()).copied();
+    for unplaced in &judged.plan.unplaced {
+        let Some(pod) = pod_of(unplaced.pod) else { continue };
+        let reasons: Vec<String> = unplaced.reasons.iter().map(ToString::to_string).collect();
+        let note = format!("no node can be made for the pod: {}", reasons.join("; "));
+        ctx.events.tell(pod, Saying { warning: true, reason: "FailedScheduling", action: "Plan", note }).await;
+    }
+    let held_back: BTreeSet<u32> = if capped.is_empty() {
+        BTreeSet::new()
+    } else {
+        let made: BTreeSet<u32> = creations.iter().flat_map(|c| c.pods.iter().copied()).collect();
+        let all = judged.plan.nodes.iter().flat_map(|node| node.pods.iter().copied());
+        all.filter(|pod| !made.contains(pod)).collect()
+    };
+    for pod in held_back.into_iter().filter_map(pod_of) {
+        let note = capped.iter().copied().collect::<Vec<_>>().join("; ");
+        ctx.events.tell(pod, Saying { warning: true, reason: "FailedScheduling", action: "Plan", note }).await;
+    }
+    for creation in creations {
+        let claim = creation.claim.name_any();
+        for pod in creation.pods.iter().filter_map(|pod| pod_of(*pod)) {
+            let note = format!("Pod should schedule on: nodeclaim/{claim}");
+            ctx.events.tell(pod, Saying { warning: false, reason: "Nominated", action: "Plan", note }).await;
+        }
+    }
+}
+
+fn by_name(view: &View) -> BTreeMap<String, &Pod> {
+    let key = |pod: &Pod| format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
+    view.pods.iter().map(|pod| (key(pod), &**pod)).collect()
+}
+
+/// Creates claims; those that could not be created are left to the next pass.
+async fn create(ctx: &Context, creations: Vec<Creation>, lately: &mut Lately) -> Vec<Creation> {
+    let api: Api<NodeClaim> = Api::all(ctx.client.clone());
+    let mut calls = futures::stream::FuturesOrdered::new();
+    for creation in creations {
+        let api = api.clone();
+        calls.push_back(async move {
+            let answer = api.create(&PostParams::default(), &creation.claim).await;
+            (creation, answer)
+        });
+    }
+    let mut created = Vec::new();
+    while let Some((creation, answer)) = futures::StreamExt::next(&mut calls).await {
+        match answer {
+            Ok(claim) => {
+                let pool = claim.labels().get(labels::NODEPOOL).cloned().unwrap_or_default();
+                info!(node_claim = %claim.name_any(), node_pool = %pool, pods = creation.pods.len(), price = %creation.price, "claim created");
+                ctx.metrics.created(&pool);
+                lately.note(ctx.clock.instant());
+                created.push(creation);
+            }
+            Err(error) => {
+                warn!(node_claim = %creation.claim.name_any(), %error, "a claim was not created");
+            }
+        }
+    }
+    created
+}
+
+/// Remembers who goes where until it can be read from the objects.
+fn remember(ctx: &Context, view: &View, judged: &Judged, created: &[Creation], number: u64) {
+    let by_name = by_name(view);
+    let wave: BTreeMap<u32, usize> = judged
+        .waves
+        .iter()
+        .enumerate()
+        .flat_map(|(index, pods)| pods.iter().map(move |pod| (*pod, index + 1)))
+        .collect();
+    let uid_of = |pod: u32| {
+        let pod = by_name.get(&judged.problem.pods[pod as usize].to_string())?;
+        steering::is_waiting(pod).then(|| pod.metadata.uid.clone())?
+    };
+    let mut planned = locked(&ctx.planned);
+    let mut note = |pods: &[u32], claim: &str, token: Option<&str>| {
+        for pod in pods {
+            let Some(uid) = uid_of(*pod) else { continue };
+            let place = Place {
+                claim: claim.to_owned(),
+                token: token.map(str::to_owned),
+                wave: wave.get(pod).copied().unwrap_or(0),
+                plan: number,
+                invited: false,
+            };
+            planned.insert(uid, place);
+        }
+    };
+    for creation in created {
+        note(&creation.pods, &creation.claim.name_any(), creation.token.as_deref());
+    }
+    // Room on nodes that are on their way.
+    for binding in &judged.plan.existing {
+        let of_node = view.claims.values().find(|claim| {
+            let node = view.node_of(claim).and_then(|node| node.metadata.name.as_deref());
+            claim.metadata.name.as_deref() == Some(&binding.node) || node == Some(&binding.node)
+        });
+        if let Some(claim) = of_node.filter(|claim| steering::expects(claim)) {
+            note(&binding.pods, &claim.name_any(), steering::token(claim));
+        }
+    }
+}
+
+/// Waits until the watch shows what was created, so that the next pass counts it.
+async fn seen(ctx: &Context, created: &[Creation]) {
+    let mut changes = ctx.state.changes();
+    let missing = || created.iter().any(|c| named(&ctx.state.claims, &c.claim.name_any()).is_none());
+    let all = async {
+        while missing() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(10), all).await.is_err() {
+        warn!("the watch does not show claims that were created; the next pass may see them late");
+    }
+}
+
+/// Lets pods onto their nodes, wave by wave. Runs until it is dropped.
+pub async fn invite(ctx: Arc<Context>) {
+    let mut changes = ctx.state.changes();
+    loop {
+        let view = View::take(&ctx.state);
+        let waiting: BTreeMap<&str, &Arc<Pod>> = view
+            .pods
+            .iter()
+            .filter(|pod| steering::is_waiting(pod))
+            .filter_map(|pod| Some((pod.metadata.uid.as_deref()?, pod)))
+            .collect();
+        let due: Vec<(String, String)> = {
+            let planned = locked(&ctx.planned);
+            let uids = waiting.keys().copied().collect();
+            let token = |uid: String| Some((planned.get(&uid)?.token.clone()?, uid));
+            steering::due(&planned, &uids).into_iter().filter_map(token).collect()
+        };
+        let mut calls = futures::stream::FuturesUnordered::new();
+        for (token, uid) in due {
+            let Some(pod) = waiting.get(uid.as_str()) else { continue };
+            let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &pod.namespace().unwrap_or_default());
+            let (patch, name) = (steering::invitation(pod, &token), pod.name_any());
+            let known = steering::tolerated(pod).any(|known| known == token);
+            calls.push(async move {
+                if known {
+                    return (uid, name, Ok(()));
+                }
+                let answer = api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+                (uid, name, answer.map(|_| ()))
+            });
+        }
+        while let Some((uid, name, answer)) = futures::StreamExt::next(&mut calls).await {
+            match answer {
+                Ok(()) => {
+                    if let Some(place) = locked(&ctx.planned).get_mut(&uid) {
+                        place.invited = true;
+                    }
+                }
+                // Somebody else wrote first, or the pod is gone: the watch will tell.
+                Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => {}
+                Err(error) => warn!(pod = %name, %error, "a pod was not let onto its node; it is tried again"),
+            }
+        }
+        crate::wait_for_change(&mut changes).await;
+    }
+}

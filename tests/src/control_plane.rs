@@ -1,10 +1,12 @@
-//! A real control plane on loopback: etcd, kube-apiserver and kube-scheduler,
-//! each a child process that ends with this value.
+//! A real control plane on loopback: etcd, kube-apiserver, kube-scheduler and,
+//! where a test asks for it, kube-controller-manager; each a child process that
+//! ends with this value.
 
 use std::cell::Cell;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,6 +14,7 @@ use ureq::Agent;
 
 use crate::Failure;
 
+static STARTED: AtomicUsize = AtomicUsize::new(0);
 const TOKEN: &str = "test-admin";
 /// How long anything may take to become true.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,7 +40,11 @@ impl Drop for ControlPlane {
 impl ControlPlane {
     /// Starts one from the binaries in `tools` (see tests/control-plane/build).
     pub fn start(tools: &Path) -> Result<Self, Failure> {
-        let folder = std::env::temp_dir().join(format!("stowage-control-plane-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!(
+            "stowage-control-plane-{}-{}",
+            std::process::id(),
+            STARTED.fetch_add(1, Ordering::Relaxed)
+        ));
         std::fs::create_dir_all(&folder)?;
         let [client, peer, secure, scheduler] = free_ports()?;
         let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
@@ -146,6 +153,51 @@ impl ControlPlane {
         Ok(plane)
     }
 
+    /// Adds the controllers of workloads, budgets and namespaces, and the collector
+    /// of what has no owner.
+    pub fn manage(&mut self, tools: &Path) -> Result<(), Failure> {
+        let [port, ..] = free_ports()?;
+        let kubeconfig = self.kubeconfig().display().to_string();
+        let controllers = "deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller,\
+            job-controller,disruption-controller,garbage-collector-controller,namespace-controller,\
+            pod-garbage-collector-controller,serviceaccount-controller";
+        self.run(
+            tools,
+            "kube-controller-manager",
+            &[
+                "--kubeconfig",
+                &kubeconfig,
+                "--authentication-kubeconfig",
+                &kubeconfig,
+                "--authorization-kubeconfig",
+                &kubeconfig,
+                "--leader-elect=false",
+                "--controllers",
+                controllers,
+                "--bind-address",
+                "127.0.0.1",
+                "--secure-port",
+                &port.to_string(),
+                "--cert-dir",
+                &self.folder.join("manager-certs").display().to_string(),
+                "--kube-api-qps",
+                "1000",
+                "--kube-api-burst",
+                "1000",
+            ],
+        )
+    }
+
+    /// How clients connect.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// Where files of this control plane are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn run(&mut self, tools: &Path, name: &str, args: &[&str]) -> Result<(), Failure> {
         let log = std::fs::File::create(self.folder.join(format!("{name}.log")))?;
         let child = Command::new(tools.join(name))
@@ -223,6 +275,15 @@ impl ControlPlane {
         self.answered(response, &format!("create {path} {object}"))
     }
 
+    /// Creates an object that is written in YAML.
+    pub fn create_yaml(&self, path: &str, text: &str) -> Result<Value, Failure> {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let request =
+            request.header("Authorization", format!("Bearer {TOKEN}")).header("Content-Type", "application/yaml");
+        let response = request.header("Accept", "application/json").send(text)?;
+        self.answered(response, &format!("create {path}"))
+    }
+
     /// Changes parts of an object, by a merge patch.
     pub fn patch(&self, path: &str, change: &Value) -> Result<Value, Failure> {
         let request = self.agent.patch(format!("{}{path}", self.base));
@@ -235,7 +296,12 @@ impl ControlPlane {
 
     /// Deletes an object, or everything of a collection, at once.
     pub fn delete(&self, path: &str) -> Result<(), Failure> {
-        let request = self.agent.delete(format!("{}{path}?gracePeriodSeconds=0", self.base));
+        self.delete_politely(&format!("{path}?gracePeriodSeconds=0"))
+    }
+
+    /// Deletes an object with the grace that it asks for.
+    pub fn delete_politely(&self, path: &str) -> Result<(), Failure> {
+        let request = self.agent.delete(format!("{}{path}", self.base));
         let response = request.header("Authorization", format!("Bearer {TOKEN}")).call()?;
         self.answered(response, path).map(|_| ())
     }

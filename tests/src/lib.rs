@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod control_plane;
+pub mod live;
 pub mod nodes;
 pub mod peer;
 pub mod planner;

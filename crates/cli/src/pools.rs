@@ -7,9 +7,7 @@ use stowage_cloud::sizing::Sizing;
 use stowage_k8s::Cluster;
 use stowage_k8s::lower::overlay;
 use stowage_k8s::v1::Ec2NodeClass;
-use stowage_model::{
-    Code, InstanceType, Node, NodePool, Offering, Operator, Requirement, labels, launch,
-};
+use stowage_model::{Code, InstanceType, Node, NodePool, Offering, Operator, Requirement, labels, launch};
 
 use crate::args::MachineArgs;
 use crate::assumptions;

@@ -173,8 +173,7 @@ impl SimulatedCloud {
             created: now,
             terminating: false,
         };
-        let machine =
-            Machine { instance: instance.clone(), request: request.clone(), registered: false, ends: None };
+        let machine = Machine { instance: instance.clone(), request: request.clone(), registered: false, ends: None };
         self.tokens.insert(request.token.clone(), instance.provider_id.clone());
         self.machines.insert(instance.provider_id.clone(), machine);
         Ok(instance)
@@ -243,8 +242,7 @@ impl SimulatedCloud {
         }
         let since = self.refilled.map_or(0.0, |last| now.duration_since(last).as_secs_f64().max(0.0));
         self.refilled = Some(now);
-        self.bucket =
-            (self.bucket + since * self.behaviour.calls_per_second).min(f64::from(self.behaviour.burst));
+        self.bucket = (self.bucket + since * self.behaviour.calls_per_second).min(f64::from(self.behaviour.burst));
         if self.bucket < 1.0 {
             return false;
         }
@@ -325,9 +323,8 @@ mod tests {
     fn calls_beyond_the_bucket_are_throttled_until_it_refills() {
         let behaviour = Behaviour { burst: 2, calls_per_second: 1.0, ..Behaviour::default() };
         let mut cloud = SimulatedCloud::new(behaviour);
-        let went = |cloud: &mut SimulatedCloud, token: &str, second| {
-            cloud.create(&request(token, &["m"]), at(second)).is_ok()
-        };
+        let went =
+            |cloud: &mut SimulatedCloud, token: &str, second| cloud.create(&request(token, &["m"]), at(second)).is_ok();
         assert!(went(&mut cloud, "1", 0) && went(&mut cloud, "2", 0) && !went(&mut cloud, "3", 0));
         assert!(went(&mut cloud, "3", 1) && !went(&mut cloud, "4", 1));
     }

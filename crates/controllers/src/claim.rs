@@ -6,8 +6,8 @@
 
 pub mod decide;
 pub mod drain;
-pub mod live;
 mod launch;
+pub mod live;
 mod settle;
 mod terminate;
 

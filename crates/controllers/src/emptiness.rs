@@ -63,7 +63,8 @@ fn is_empty(claim: &NodeClaim, pool: &NodePool, view: &View, nominated: &BTreeSe
         return false;
     }
     let text = pool.spec.disruption.as_ref().and_then(|d| d.consolidate_after.as_deref()).unwrap_or("0s");
-    let Some(quiet) = duration::parse(text).and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos) else {
+    let Some(quiet) = duration::parse(text).and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos)
+    else {
         // `Never`.
         return false;
     };
@@ -88,10 +89,13 @@ fn allowed(pool: &NodePool, owned: &[&Arc<NodeClaim>], view: &View) -> usize {
     let all: Vec<&&Arc<NodeClaim>> = owned.iter().filter(|claim| is(claim, "Initialized")).collect();
     let busy = all
         .iter()
-        .filter(|claim| claim.metadata.deletion_timestamp.is_some() || !view.node_of(claim).is_some_and(|n| is_ready(n)))
+        .filter(|claim| {
+            claim.metadata.deletion_timestamp.is_some() || !view.node_of(claim).is_some_and(|n| is_ready(n))
+        })
         .count();
     let budgets = pool.spec.disruption.as_ref().and_then(|d| d.budgets.clone());
-    let about_empty = |reasons: &Option<Vec<String>>| reasons.as_ref().is_none_or(|all| all.iter().any(|r| r == "Empty"));
+    let about_empty =
+        |reasons: &Option<Vec<String>>| reasons.as_ref().is_none_or(|all| all.iter().any(|r| r == "Empty"));
     // A budget with a schedule counts as if its window were open: it can only hold
     // back more than it should.
     let most = match budgets {
@@ -140,7 +144,8 @@ impl Activity {
                 moved.push(name.clone());
             }
             // What was not written yet stays to be told.
-            let (kept, at) = if changed && !due { (old, written) } else { (pods, if changed { Some(now) } else { written }) };
+            let (kept, at) =
+                if changed && !due { (old, written) } else { (pods, if changed { Some(now) } else { written }) };
             seen.insert(name.clone(), (kept, at));
         }
         self.0 = seen;

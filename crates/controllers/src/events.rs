@@ -54,7 +54,8 @@ impl Events {
         {
             let now = Instant::now();
             let mut said = locked(&self.said);
-            let known = said.get(&key).is_some_and(|(note, at)| *note == saying.note && now.duration_since(*at) < QUIET);
+            let known =
+                said.get(&key).is_some_and(|(note, at)| *note == saying.note && now.duration_since(*at) < QUIET);
             if known {
                 return;
             }

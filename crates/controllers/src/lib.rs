@@ -163,8 +163,14 @@ impl Leadership {
         let api: Api<Lease> = Api::namespaced(parts.lease_client.clone(), &namespace);
         let election = Election::new(parts.settings.identity.clone(), parts.settings.terms);
         let election = Arc::new(tokio::sync::Mutex::new(election));
-        let campaign =
-            campaign(api.clone(), name.clone(), election.clone(), parts.clock.clone(), parts.settings.terms.retry, told);
+        let campaign = campaign(
+            api.clone(),
+            name.clone(),
+            election.clone(),
+            parts.clock.clone(),
+            parts.settings.terms.retry,
+            told,
+        );
         Self { leads, election: Some(election), place: Some((api, name)), task: Some(tokio::spawn(campaign)) }
     }
 

@@ -98,22 +98,46 @@ impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
         r.register("karpenter_nodeclaims_created", "NodeClaims created, by reason and NodePool", self.created.clone());
-        r.register("karpenter_nodeclaims_disrupted", "NodeClaims deleted, by reason and NodePool", self.disrupted.clone());
+        r.register(
+            "karpenter_nodeclaims_disrupted",
+            "NodeClaims deleted, by reason and NodePool",
+            self.disrupted.clone(),
+        );
         r.register("stowage_instances_launched", "Instances launched", self.launched.clone());
         r.register("stowage_orphans_ended", "Instances without a claim that were ended", self.orphans.clone());
-        r.register("karpenter_pods_eviction_requests", "Evictions asked for, by the answer's code", self.evictions.clone());
-        r.register("karpenter_cloudprovider_errors", "Calls of the provider that failed, by method and error", self.provider_errors.clone());
+        r.register(
+            "karpenter_pods_eviction_requests",
+            "Evictions asked for, by the answer's code",
+            self.evictions.clone(),
+        );
+        r.register(
+            "karpenter_cloudprovider_errors",
+            "Calls of the provider that failed, by method and error",
+            self.provider_errors.clone(),
+        );
         r.register("stowage_provider_calls", "Calls of the provider, by method", self.provider_calls.clone());
         r.register("stowage_claim_steps", "Steps taken for NodeClaims, by step", self.steps.clone());
-        r.register("karpenter_scheduler_scheduling_duration_seconds", "Seconds from the closed batch to the judged plan", self.scheduling.clone());
+        r.register(
+            "karpenter_scheduler_scheduling_duration_seconds",
+            "Seconds from the closed batch to the judged plan",
+            self.scheduling.clone(),
+        );
         r.register("karpenter_scheduler_queue_depth", "Pods that wait to be planned", self.queue.clone());
-        r.register("karpenter_scheduler_unschedulable_pods_count", "Pods without a place in the last plan", self.unschedulable.clone());
+        r.register(
+            "karpenter_scheduler_unschedulable_pods_count",
+            "Pods without a place in the last plan",
+            self.unschedulable.clone(),
+        );
         r.register("stowage_plans", "Plans, by why the search ended and who answered", self.passes.clone());
         r.register("stowage_plans_failed", "Passes that gave no plan", self.failed_passes.clone());
         r.register("stowage_plan_price_dollars_per_hour", "New nodes of the last plan", self.price.clone());
         r.register("stowage_plan_bound_dollars_per_hour", "The least that they can cost", self.bound.clone());
         r.register("stowage_plan_gap_ratio", "How far the last plan can be from the cheapest", self.gap.clone());
-        r.register("stowage_pods_landed", "Planned pods, by whether they came to the planned node", self.landed.clone());
+        r.register(
+            "stowage_pods_landed",
+            "Planned pods, by whether they came to the planned node",
+            self.landed.clone(),
+        );
         r.register("stowage_leading", "Whether this process leads", self.leading.clone());
         let build = Family::<Build, Gauge>::default();
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION").to_owned() }).set(1);

@@ -47,7 +47,9 @@ pub enum Unfit {
 /// Whether the class of a pool is there and not going away.
 pub fn class_exists(state: &State, reference: &NodeClassReference) -> bool {
     match reference.kind.as_str() {
-        "EC2NodeClass" => named(&state.ec2_classes, &reference.name).is_some_and(|c| c.metadata.deletion_timestamp.is_none()),
+        "EC2NodeClass" => {
+            named(&state.ec2_classes, &reference.name).is_some_and(|c| c.metadata.deletion_timestamp.is_none())
+        }
         "KWOKNodeClass" => {
             named(&state.kwok_classes, &reference.name).is_some_and(|c| c.metadata.deletion_timestamp.is_none())
         }
@@ -83,7 +85,8 @@ fn canonical(value: &Value) -> Value {
             Value::Array(all)
         }
         Value::Object(map) => {
-            let kept = map.iter().map(|(key, value)| (key.clone(), canonical(value))).filter(|(_, value)| !is_zero(value));
+            let kept =
+                map.iter().map(|(key, value)| (key.clone(), canonical(value))).filter(|(_, value)| !is_zero(value));
             Value::Object(kept.collect::<Map<String, Value>>())
         }
         other => other.clone(),
@@ -121,9 +124,10 @@ fn status(pool: &NodePool, claims: &[&NodeClaim], fit: &Result<(), Unfit>, now: 
             let says = |kind, status, message| Says { kind, status, reason: "NodePoolValidationFailed", message };
             (says("ValidationSucceeded", "False", why.as_str()), says("NodeClassReady", "Unknown", ""))
         }
-        Err(Unfit::NoClass(why)) => {
-            (holds("ValidationSucceeded"), Says { kind: "NodeClassReady", status: "False", reason: "NodeClassNotFound", message: why })
-        }
+        Err(Unfit::NoClass(why)) => (
+            holds("ValidationSucceeded"),
+            Says { kind: "NodeClassReady", status: "False", reason: "NodeClassNotFound", message: why },
+        ),
     };
     let mut changed = conditions::set(&mut all, &valid, generation, now);
     changed |= conditions::set(&mut all, &class, generation, now);
@@ -187,7 +191,8 @@ mod tests {
 
     fn pool(template: Value) -> NodePool {
         let spec = json!({ "template": template });
-        let object = json!({ "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": "p" }, "spec": spec });
+        let object =
+            json!({ "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": "p" }, "spec": spec });
         serde_json::from_value(object).unwrap_or_default()
     }
 
@@ -216,7 +221,8 @@ mod tests {
         let fit = readiness(&pool, |_| false);
         assert!(matches!(&fit, Err(Unfit::NoClass(_))));
         let said = status(&pool, &[], &fit, Timestamp::UNIX_EPOCH).unwrap_or_default();
-        let ready = said["status"]["conditions"].as_array().and_then(|all| all.iter().find(|c| c["type"] == "Ready").cloned());
+        let ready =
+            said["status"]["conditions"].as_array().and_then(|all| all.iter().find(|c| c["type"] == "Ready").cloned());
         assert_eq!(ready.map(|c| c["status"].clone()), Some(json!("False")));
         assert_eq!(readiness(&pool, |_| true), Ok(()));
     }

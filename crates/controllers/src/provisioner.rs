@@ -199,13 +199,7 @@ fn report(
 }
 
 /// Tells each pod what was decided.
-async fn say(
-    ctx: &Context,
-    view: &View,
-    judged: &Judged,
-    creations: &[Creation],
-    capped: &BTreeSet<&'static str>,
-) {
+async fn say(ctx: &Context, view: &View, judged: &Judged, creations: &[Creation], capped: &BTreeSet<&'static str>) {
     let by_name = by_name(view);
     let pod_of = |index: u32| by_name.get(&judged.problem.pods[index as usize].to_string()).copied();
     for unplaced in &judged.plan.unplaced {

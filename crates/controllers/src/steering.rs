@@ -153,7 +153,8 @@ mod tests {
         .unwrap_or_default();
         let mut invited = pod.clone();
         let patch = invitation(&pod, "abc");
-        invited.spec = serde_json::from_value(json!({ "containers": [], "tolerations": patch["spec"]["tolerations"] })).ok();
+        invited.spec =
+            serde_json::from_value(json!({ "containers": [], "tolerations": patch["spec"]["tolerations"] })).ok();
         let claims = BTreeMap::from([("web-1".to_owned(), &claim)]);
         let none = Planned::new();
         assert!(nominations([&pod].into_iter(), &claims, &none).is_empty());

@@ -46,7 +46,11 @@ pub fn set(conditions: &mut Vec<Condition>, says: &Says<'_>, generation: Option<
         conditions.push(fresh);
         return true;
     };
-    let since = if known.status == fresh.status { known.last_transition_time.clone() } else { fresh.last_transition_time.clone() };
+    let since = if known.status == fresh.status {
+        known.last_transition_time.clone()
+    } else {
+        fresh.last_transition_time.clone()
+    };
     let fresh = Condition { last_transition_time: since, ..fresh };
     let changed = *known != fresh;
     *known = fresh;

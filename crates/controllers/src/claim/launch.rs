@@ -82,7 +82,12 @@ pub(crate) fn launched(facts: &Facts<'_>, instance: &Instance) -> Option<Call> {
         "capacity": quantities(&instance.launched.capacity),
         "allocatable": quantities(&instance.launched.allocatable),
     });
-    let unknown = |kind| Says { kind, status: "Unknown", reason: "AwaitingReconciliation", message: "object is awaiting reconciliation" };
+    let unknown = |kind| Says {
+        kind,
+        status: "Unknown",
+        reason: "AwaitingReconciliation",
+        message: "object is awaiting reconciliation",
+    };
     facts.publish(&[holds("Launched"), unknown("Registered"), unknown("Initialized")], more)
 }
 

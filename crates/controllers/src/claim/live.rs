@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use stowage_cloud::provider::{Instance, LaunchRequest, NodeTaint, ProviderError};
-use stowage_k8s::v1::NodeClaim;
 use stowage_k8s::names;
+use stowage_k8s::v1::NodeClaim;
 use stowage_model::labels;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -65,7 +65,8 @@ pub async fn run(ctx: Arc<Context>) {
             let planned = locked(&ctx.planned);
             steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
         };
-        records.retain(|uid, _| busy.contains(uid) || view.claims.values().any(|c| c.metadata.uid.as_ref() == Some(uid)));
+        records
+            .retain(|uid, _| busy.contains(uid) || view.claims.values().any(|c| c.metadata.uid.as_ref() == Some(uid)));
         let mut soonest = Duration::from_secs(5);
         for claim in view.claims.values() {
             let uid = claim.uid().unwrap_or_default();

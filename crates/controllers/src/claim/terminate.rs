@@ -42,11 +42,7 @@ fn shut(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
     if taints.iter().any(|taint| taint.key == names::DISRUPTED_TAINT) {
         return None;
     }
-    taints.push(Taint {
-        key: names::DISRUPTED_TAINT.to_owned(),
-        effect: "NoSchedule".to_owned(),
-        ..Taint::default()
-    });
+    taints.push(Taint { key: names::DISRUPTED_TAINT.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() });
     let patch = json!({
         "metadata": {
             "resourceVersion": node.metadata.resource_version,
@@ -72,7 +68,9 @@ fn empty(facts: &Facts<'_>, deleted: Timestamp) -> Option<Verdict> {
     if drain.left > 0 {
         let message = format!("{} pods are waited for, {} of them may not be disrupted", drain.left, drain.protected);
         let says = Says { kind: "Drained", status: "False", reason: "Draining", message: &message };
-        return Some(facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("draining", call, SOON)));
+        return Some(
+            facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("draining", call, SOON)),
+        );
     }
     if lasted < facts.timeouts.drain && !facts.pods.is_empty() {
         return Some(Verdict::Wait(facts.timeouts.drain - lasted));
@@ -90,8 +88,11 @@ fn detach(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
     let stays = !facts.pods.is_empty();
     if facts.attachments > 0 && !over && !stays {
         let message = format!("{} volumes are attached", facts.attachments);
-        let says = Says { kind: "VolumesDetached", status: "False", reason: "AwaitingVolumeDetachment", message: &message };
-        return Some(facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("detaching", call, SOON)));
+        let says =
+            Says { kind: "VolumesDetached", status: "False", reason: "AwaitingVolumeDetachment", message: &message };
+        return Some(
+            facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("detaching", call, SOON)),
+        );
     }
     facts.publish(&[holds("VolumesDetached")], json!({})).map(|call| step("detached", call, LONG))
 }

@@ -1,0 +1,245 @@
+//! A control plane with a simulated cloud and controllers, each a process of its
+//! own that ends with this value.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::control_plane::ControlPlane;
+use crate::{Failure, cases};
+
+/// A cluster that buys its own nodes.
+pub struct Live {
+    /// The API server.
+    pub plane: ControlPlane,
+    stowage: PathBuf,
+    cloud: Option<Child>,
+    cloud_address: String,
+    controllers: Vec<Option<Child>>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        for child in self.controllers.iter_mut().flatten().chain(&mut self.cloud) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Builds the binary with its controller.
+pub fn build(root: &Path) -> Result<PathBuf, Failure> {
+    let args = ["build", "--quiet", "-p", "stowage-cli", "--features", "controller"];
+    if !Command::new("cargo").args(args).current_dir(root).status()?.success() {
+        return Err("the controller does not build".into());
+    }
+    Ok(root.join("target/debug/stowage"))
+}
+
+impl Live {
+    /// Starts everything but a controller.
+    pub fn start(stowage: &Path, tools: &Path, behaviour: &Value) -> Result<Self, Failure> {
+        let mut plane = ControlPlane::start(tools)?;
+        plane.manage(tools)?;
+        let definitions = Command::new(stowage).arg("crds").output()?;
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        for text in String::from_utf8(definitions.stdout)?.split("---\n").filter(|text| !text.trim().is_empty()) {
+            plane.create_yaml(path, text)?;
+        }
+        for list in
+            ["karpenter.sh/v1/nodepools", "karpenter.sh/v1/nodeclaims", "karpenter.kwok.sh/v1alpha1/kwoknodeclasses"]
+        {
+            plane.wait(list, |plane| Ok(plane.get(&format!("/apis/{list}")).is_ok()))?;
+        }
+        std::fs::write(plane.folder().join("types.json"), cases::catalog().to_string())?;
+        std::fs::write(plane.folder().join("behaviour.json"), behaviour.to_string())?;
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let mut live =
+            Self { plane, stowage: stowage.to_owned(), cloud: None, cloud_address: address, controllers: Vec::new() };
+        let behaviour = live.plane.folder().join("behaviour.json").display().to_string();
+        let address = live.cloud_address.clone();
+        live.cloud = Some(live.run("cloud", &["simulated-cloud", "--listen", &address, "--behaviour", &behaviour])?);
+        let ledger = |live: &Self| live.ledger().is_ok();
+        live.plane.wait("the simulated cloud", |_| Ok(ledger(&live)))?;
+        let class = json!({ "apiVersion": "karpenter.kwok.sh/v1alpha1", "kind": "KWOKNodeClass",
+            "metadata": { "name": "default" }, "spec": {} });
+        live.plane.create("/apis/karpenter.kwok.sh/v1alpha1/kwoknodeclasses", &class)?;
+        Ok(live)
+    }
+
+    fn run(&self, name: &str, args: &[&str]) -> Result<Child, Failure> {
+        let log = std::fs::File::create(self.plane.folder().join(format!("{name}.log")))?;
+        let mut command = Command::new(&self.stowage);
+        command.args(args).env("KUBECONFIG", self.plane.kubeconfig()).env("HOSTNAME", name);
+        Ok(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?)
+    }
+
+    /// Starts a controller; returns its number.
+    pub fn controller(&mut self, more: &[&str]) -> Result<usize, Failure> {
+        let types = self.plane.folder().join("types.json").display().to_string();
+        let metrics = format!("127.0.0.1:{}", free_port()?);
+        let probes = format!("127.0.0.1:{}", free_port()?);
+        let mut args = vec![
+            "controller",
+            "--cluster-name",
+            "test",
+            "--catalog",
+            &types,
+            "--simulated-cloud",
+            &self.cloud_address,
+            "--metrics-address",
+            &metrics,
+            "--health-probe-address",
+            &probes,
+            "--batch-idle-duration",
+            "300ms",
+            "--lease-duration",
+            "4s",
+        ];
+        args.extend(more);
+        let number = self.controllers.len();
+        let child = self.run(&format!("controller-{number}"), &args)?;
+        self.controllers.push(Some(child));
+        Ok(number)
+    }
+
+    /// Ends a controller as a power cut would.
+    pub fn kill(&mut self, number: usize) -> Result<(), Failure> {
+        if let Some(mut child) = self.controllers.get_mut(number).and_then(Option::take) {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// The cloud's own books.
+    pub fn ledger(&self) -> Result<Value, Failure> {
+        self.ask("/ledger")
+    }
+
+    /// Instances that are not gone.
+    pub fn instances(&self) -> Result<Vec<Value>, Failure> {
+        Ok(self.ask("/instances")?.as_array().cloned().unwrap_or_default())
+    }
+
+    fn ask(&self, path: &str) -> Result<Value, Failure> {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().into();
+        let text = agent.get(format!("http://{}{path}", self.cloud_address)).call()?.body_mut().read_to_string()?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Items of a list.
+    pub fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
+        Ok(self.plane.get(path)?["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// NodeClaims.
+    pub fn claims(&self) -> Result<Vec<Value>, Failure> {
+        self.list("/apis/karpenter.sh/v1/nodeclaims")
+    }
+
+    /// Nodes.
+    pub fn nodes(&self) -> Result<Vec<Value>, Failure> {
+        self.list("/api/v1/nodes")
+    }
+
+    /// Running pods of the default namespace.
+    pub fn running(&self) -> Result<Vec<Value>, Failure> {
+        let pods = self.list("/api/v1/namespaces/default/pods")?;
+        let runs = |pod: &Value| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null();
+        Ok(pods.into_iter().filter(runs).collect())
+    }
+
+    /// Waits until so many pods run.
+    pub fn until_running(&self, count: usize) -> Result<(), Failure> {
+        self.until(&format!("{count} running pods"), |live| Ok(live.running()?.len() == count))
+    }
+
+    /// Waits until no node, claim or instance is left.
+    pub fn until_nothing(&self) -> Result<(), Failure> {
+        self.until("an empty cluster", |live| {
+            Ok(live.claims()?.is_empty() && live.nodes()?.is_empty() && live.instances()?.is_empty())
+        })
+    }
+
+    /// Waits until something holds.
+    pub fn until(&self, what: &str, done: impl Fn(&Self) -> Result<bool, Failure>) -> Result<(), Failure> {
+        self.plane.wait_for(what, Duration::from_secs(90), |_| done(self)).map_err(|error| {
+            let log = |name: &str| std::fs::read_to_string(self.plane.folder().join(name)).unwrap_or_default();
+            let last = |text: String| text.lines().rev().take(25).map(str::to_owned).collect::<Vec<_>>().join("\n");
+            let logs: Vec<String> =
+                (0..self.controllers.len()).map(|n| last(log(&format!("controller-{n}.log")))).collect();
+            format!("{error}\n{}", logs.join("\n--\n")).into()
+        })
+    }
+
+    /// A NodePool with these parts of its spec.
+    pub fn pool(&self, name: &str, change: Value) -> Result<(), Failure> {
+        let mut pool = json!({
+            "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": name },
+            "spec": {
+                "template": { "spec": {
+                    "nodeClassRef": { "group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default" },
+                    "requirements": [
+                        { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"] },
+                        { "key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"] },
+                    ],
+                } },
+                "disruption": { "consolidateAfter": "1s", "budgets": [{ "nodes": "100%" }] },
+            },
+        });
+        merge(&mut pool["spec"], change);
+        drop(self.plane.create("/apis/karpenter.sh/v1/nodepools", &pool)?);
+        Ok(())
+    }
+
+    /// A Deployment of pods that ask for so much CPU and memory, with these parts
+    /// of the pod's spec.
+    pub fn deployment(
+        &self,
+        name: &str,
+        replicas: usize,
+        (cpu, memory): (&str, &str),
+        change: Value,
+    ) -> Result<(), Failure> {
+        let mut spec = json!({
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{ "name": "c", "image": "i", "resources": { "requests": { "cpu": cpu, "memory": memory } } }],
+        });
+        merge(&mut spec, change);
+        let labels = json!({ "app": name });
+        let object = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
+            "spec": { "replicas": replicas, "selector": { "matchLabels": labels },
+                "template": { "metadata": { "labels": labels }, "spec": spec } },
+        });
+        drop(self.plane.create("/apis/apps/v1/namespaces/default/deployments", &object)?);
+        Ok(())
+    }
+
+    /// Sets the number of replicas of a Deployment.
+    pub fn scale(&self, name: &str, replicas: usize) -> Result<(), Failure> {
+        let path = format!("/apis/apps/v1/namespaces/default/deployments/{name}");
+        drop(self.plane.patch(&path, &json!({ "spec": { "replicas": replicas } }))?);
+        Ok(())
+    }
+}
+
+fn merge(into: &mut Value, change: Value) {
+    match (into, change) {
+        (Value::Object(into), Value::Object(change)) => {
+            for (key, value) in change {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, change) => *into = change,
+    }
+}
+
+fn free_port() -> Result<u16, Failure> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -6,6 +6,7 @@ pub mod live;
 pub mod nodes;
 pub mod peer;
 pub mod planner;
+pub mod scenarios;
 pub mod stage;
 
 /// Anything that goes wrong.

@@ -19,6 +19,8 @@ pub struct Live {
     cloud: Option<Child>,
     cloud_address: String,
     controllers: Vec<Option<Child>>,
+    /// Where each controller serves its metrics.
+    metrics: Vec<String>,
 }
 
 impl Drop for Live {
@@ -58,7 +60,7 @@ impl Live {
         std::fs::write(plane.folder().join("behaviour.json"), behaviour.to_string())?;
         let address = format!("127.0.0.1:{}", free_port()?);
         let mut live =
-            Self { plane, stowage: stowage.to_owned(), cloud: None, cloud_address: address, controllers: Vec::new() };
+            Self { plane, stowage: stowage.to_owned(), cloud: None, cloud_address: address, controllers: Vec::new(), metrics: Vec::new() };
         let behaviour = live.plane.folder().join("behaviour.json").display().to_string();
         let address = live.cloud_address.clone();
         live.cloud = Some(live.run("cloud", &["simulated-cloud", "--listen", &address, "--behaviour", &behaviour])?);
@@ -103,6 +105,7 @@ impl Live {
         let number = self.controllers.len();
         let child = self.run(&format!("controller-{number}"), &args)?;
         self.controllers.push(Some(child));
+        self.metrics.push(metrics);
         Ok(number)
     }
 
@@ -126,10 +129,42 @@ impl Live {
     }
 
     fn ask(&self, path: &str) -> Result<Value, Failure> {
-        let agent: ureq::Agent =
-            ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().into();
-        let text = agent.get(format!("http://{}{path}", self.cloud_address)).call()?.body_mut().read_to_string()?;
-        Ok(serde_json::from_str(&text)?)
+        let url = format!("http://{}{path}", self.cloud_address);
+        Ok(serde_json::from_str(&agent().get(url).call()?.body_mut().read_to_string()?)?)
+    }
+
+    /// Launches an instance for a claim that does not exist.
+    pub fn launch_behind_its_back(&self) -> Result<(), Failure> {
+        let candidate = json!({ "instanceType": "small", "zone": "zone-a", "capacityType": "on-demand", "labels": {},
+            "capacity": { "cpu": "2" }, "allocatable": { "cpu": "2" } });
+        let request = json!({ "token": "t", "claimUid": "nobody", "claim": "nobody", "nodePool": "default",
+            "candidates": [candidate], "labels": {}, "taints": [] });
+        let url = format!("http://{}/instances", self.cloud_address);
+        agent().post(url).header("Content-Type", "application/json").send(request.to_string())?;
+        Ok(())
+    }
+
+    /// The sum of a metric's lines that contain `label`, of the last controller.
+    pub fn metric(&self, name: &str, label: &str) -> Result<f64, Failure> {
+        self.metric_of(self.metrics.len().saturating_sub(1), name, label)
+    }
+
+    /// The same of one controller; nothing while it does not serve yet.
+    pub fn metric_of(&self, number: usize, name: &str, label: &str) -> Result<f64, Failure> {
+        let url = format!("http://{}/metrics", self.metrics[number]);
+        let Ok(mut answer) = agent().get(url).call() else { return Ok(0.0) };
+        let text = answer.body_mut().read_to_string()?;
+        let own = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label)
+        });
+        Ok(own.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
+    /// The notes of all events with this reason.
+    pub fn said(&self, reason: &str) -> Result<String, Failure> {
+        let events = self.list("/apis/events.k8s.io/v1/events")?;
+        let own = events.iter().filter(|event| event["reason"] == reason && event["reportingController"] == "stowage");
+        Ok(own.filter_map(|event| event["note"].as_str()).collect::<Vec<_>>().join("\n"))
     }
 
     /// Items of a list.
@@ -227,6 +262,10 @@ impl Live {
         drop(self.plane.patch(&path, &json!({ "spec": { "replicas": replicas } }))?);
         Ok(())
     }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().into()
 }
 
 fn merge(into: &mut Value, change: Value) {

@@ -11,17 +11,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use serde_json::{Value, json};
 use stowage_tests::live::{self, Live};
-use stowage_tests::{Failure, control_plane};
-
-type Scenario = fn(&mut Live) -> Result<(), Failure>;
-
-/// Every scenario: its name, how the cloud behaves, what happens.
-fn all() -> Vec<(&'static str, Value, Scenario)> {
-    let quick = json!({ "bootMillis": 500, "endMillis": 200 });
-    vec![("scale from zero and back", quick.clone(), scale_from_zero_and_back)]
-}
+use stowage_tests::{Failure, control_plane, scenarios};
 
 fn main() -> ExitCode {
     match run() {
@@ -40,7 +31,7 @@ fn run() -> Result<usize, Failure> {
     let tools = control_plane::tools(root)?;
     let stowage = live::build(root)?;
     let (mut passed, mut failed) = (0, 0);
-    for (name, behaviour, scenario) in all().into_iter().filter(|(name, ..)| name.contains(&wanted)) {
+    for (name, behaviour, scenario) in scenarios::all().into_iter().filter(|(name, ..)| name.contains(&wanted)) {
         let started = Instant::now();
         let mut live = Live::start(&stowage, &tools, &behaviour)?;
         let outcome = scenario(&mut live);
@@ -58,18 +49,4 @@ fn run() -> Result<usize, Failure> {
     }
     println!("scenarios: {passed} passed, {failed} failed");
     Ok(failed)
-}
-
-fn scale_from_zero_and_back(live: &mut Live) -> Result<(), Failure> {
-    live.pool("default", json!({}))?;
-    live.controller(&[])?;
-    live.deployment("web", 10, ("900m", "1Gi"), json!({}))?;
-    live.until_running(10)?;
-    live.scale("web", 0)?;
-    live.until_nothing()?;
-    let ledger = live.ledger()?;
-    if ledger["launched"] != ledger["ended"] || ledger["launched"] == 0 {
-        return Err(format!("instances were leaked: {ledger}").into());
-    }
-    Ok(())
 }

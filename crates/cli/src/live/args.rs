@@ -73,6 +73,15 @@ pub(crate) struct ControllerArgs {
     /// How long a leader that says nothing is respected
     #[arg(long, env = "STOWAGE_LEASE_DURATION", default_value = "15s", value_parser = time)]
     pub(crate) lease_duration: Duration,
+    /// A claim without an instance is given up after so long
+    #[arg(long, env = "STOWAGE_LAUNCH_TIMEOUT", default_value = "5m", value_parser = time)]
+    pub(crate) launch_timeout: Duration,
+    /// An instance whose node does not join is given up after so long
+    #[arg(long, env = "STOWAGE_REGISTRATION_TIMEOUT", default_value = "15m", value_parser = time)]
+    pub(crate) registration_timeout: Duration,
+    /// Instances without a claim are ended when they are older than this
+    #[arg(long, env = "STOWAGE_ORPHAN_AGE", default_value = "30s", value_parser = time)]
+    pub(crate) orphan_age: Duration,
     /// Where metrics are served
     #[arg(long, env = "METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
     pub(crate) metrics_address: SocketAddr,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stowage_cloud::provider::CloudProvider;
 use stowage_cloud::simulated::Behaviour;
 use stowage_controllers::batch::Rhythm;
+use stowage_controllers::claim::Timeouts;
 use stowage_controllers::clock::{Clock, SystemClock};
 use stowage_controllers::lease::Terms;
 use stowage_controllers::metrics::Metrics;
@@ -123,6 +124,12 @@ fn settings(args: &ControllerArgs) -> Settings {
         lease: (!args.disable_leader_election)
             .then(|| (args.leader_election_namespace.clone(), args.leader_election_name.clone())),
         terms,
+        timeouts: Timeouts {
+            launch: args.launch_timeout,
+            registration: args.registration_timeout,
+            ..defaults.timeouts.clone()
+        },
+        orphan_age: args.orphan_age,
         identity: identity(),
         ..defaults
     }

@@ -59,8 +59,14 @@ impl Live {
         std::fs::write(plane.folder().join("types.json"), cases::catalog().to_string())?;
         std::fs::write(plane.folder().join("behaviour.json"), behaviour.to_string())?;
         let address = format!("127.0.0.1:{}", free_port()?);
-        let mut live =
-            Self { plane, stowage: stowage.to_owned(), cloud: None, cloud_address: address, controllers: Vec::new(), metrics: Vec::new() };
+        let mut live = Self {
+            plane,
+            stowage: stowage.to_owned(),
+            cloud: None,
+            cloud_address: address,
+            controllers: Vec::new(),
+            metrics: Vec::new(),
+        };
         let behaviour = live.plane.folder().join("behaviour.json").display().to_string();
         let address = live.cloud_address.clone();
         live.cloud = Some(live.run("cloud", &["simulated-cloud", "--listen", &address, "--behaviour", &behaviour])?);
@@ -76,6 +82,8 @@ impl Live {
         let log = std::fs::File::create(self.plane.folder().join(format!("{name}.log")))?;
         let mut command = Command::new(&self.stowage);
         command.args(args).env("KUBECONFIG", self.plane.kubeconfig()).env("HOSTNAME", name);
+        // As defaults, which a scenario's own flags override.
+        command.env("BATCH_IDLE_DURATION", "300ms");
         Ok(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?)
     }
 
@@ -96,8 +104,6 @@ impl Live {
             &metrics,
             "--health-probe-address",
             &probes,
-            "--batch-idle-duration",
-            "300ms",
             "--lease-duration",
             "4s",
         ];
@@ -138,7 +144,7 @@ impl Live {
         let candidate = json!({ "instanceType": "small", "zone": "zone-a", "capacityType": "on-demand", "labels": {},
             "capacity": { "cpu": "2" }, "allocatable": { "cpu": "2" } });
         let request = json!({ "token": "t", "claimUid": "nobody", "claim": "nobody", "nodePool": "default",
-            "candidates": [candidate], "labels": {}, "taints": [] });
+            "candidates": [candidate], "labels": { "karpenter.sh/nodepool": "default" }, "taints": [] });
         let url = format!("http://{}/instances", self.cloud_address);
         agent().post(url).header("Content-Type", "application/json").send(request.to_string())?;
         Ok(())
@@ -204,11 +210,15 @@ impl Live {
     /// Waits until something holds.
     pub fn until(&self, what: &str, done: impl Fn(&Self) -> Result<bool, Failure>) -> Result<(), Failure> {
         self.plane.wait_for(what, Duration::from_secs(90), |_| done(self)).map_err(|error| {
-            let log = |name: &str| std::fs::read_to_string(self.plane.folder().join(name)).unwrap_or_default();
-            let last = |text: String| text.lines().rev().take(25).map(str::to_owned).collect::<Vec<_>>().join("\n");
-            let logs: Vec<String> =
-                (0..self.controllers.len()).map(|n| last(log(&format!("controller-{n}.log")))).collect();
-            format!("{error}\n{}", logs.join("\n--\n")).into()
+            let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/scenarios");
+            let copied = std::fs::create_dir_all(&kept).and_then(|()| {
+                (0..self.controllers.len())
+                    .map(|n| format!("controller-{n}.log"))
+                    .chain(["cloud.log".to_owned()])
+                    .try_for_each(|name| std::fs::copy(self.plane.folder().join(&name), kept.join(&name)).map(|_| ()))
+            });
+            let logs = if copied.is_ok() { "logs are in target/scenarios" } else { "its logs were not kept" };
+            format!("{error}; {logs}").into()
         })
     }
 

@@ -59,5 +59,7 @@ fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Failure>
 /// Nothing of what was launched is left, and nothing was launched twice.
 fn nothing_leaked(live: &Live) -> Result<(), Failure> {
     let ledger = live.ledger()?;
-    check(ledger["launched"] == ledger["ended"] && ledger["launched"] != 0, || format!("instances were leaked: {ledger}"))
+    check(ledger["launched"] == ledger["ended"] && ledger["launched"] != 0, || {
+        format!("instances were leaked: {ledger}")
+    })
 }

@@ -21,8 +21,9 @@ pub(crate) fn simulated_cloud(args: &CloudArgs) -> Result<Exit, Failure> {
 }
 
 fn run(level: &str, work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_new(format!("{level},kube=warn,hyper=warn,tower=warn"))
-        .map_err(|error| Failure::usage(&format!("--log-level {level:?}: {error}")))?;
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(format!("{level},kube=warn,kube_client=error,hyper=warn,tower=warn"))
+            .map_err(|error| Failure::usage(&format!("--log-level {level:?}: {error}")))?;
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).with_env_filter(filter).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(|error| Failure::fault(&format!("no runtime: {error}")))?.block_on(work)

@@ -1,7 +1,7 @@
 //! What every controller is given: the API server, the clock, the provider, the
 //! catalogue and the user's settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Client;
@@ -37,6 +37,9 @@ pub struct Context {
     pub events: Events,
     /// Pods with the node that was planned for each.
     pub planned: Mutex<Planned>,
+    /// Claims with room for pods that are not there yet: headroom, and pods of nodes
+    /// that go away. By name.
+    pub expected: Mutex<BTreeSet<String>>,
     /// Offers that were sold out, and when.
     pub sold_out: Mutex<BTreeMap<SoldOut, Instant>>,
     /// Wakes the provisioner when pods that found no place may find one.

@@ -180,7 +180,8 @@ async fn give_up(ctx: &Context, api: &Api<NodeClaim>, view: &View, now: Timestam
         let planned = locked(&ctx.planned);
         steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
     };
-    let wanted: BTreeSet<&str> = nominated.values().map(String::as_str).collect();
+    let expected = locked(&ctx.expected).clone();
+    let wanted: BTreeSet<&str> = nominated.values().chain(&expected).map(String::as_str).collect();
     for name in expendable(view, &wanted, now) {
         let Some(claim) = view.claims.get(&name) else { continue };
         info!(node_claim = %name, "its node is empty");

@@ -17,10 +17,13 @@ const QUIET: Duration = Duration::from_secs(300);
 /// Beyond so many remembered events the oldest are forgotten.
 const MOST: usize = 20_000;
 
+/// An object's UID and a reason.
+type Subject = (String, &'static str);
+
 /// Tells users.
 pub struct Events {
     recorder: Recorder,
-    said: Mutex<BTreeMap<(String, &'static str), (String, Instant)>>,
+    said: Mutex<BTreeMap<Subject, (String, Instant)>>,
 }
 
 /// What is told.

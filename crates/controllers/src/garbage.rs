@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::{DeleteParams, ListParams, Preconditions};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
+use serde_json::json;
 use stowage_cloud::provider::{Instance, ProviderError};
+use stowage_k8s::names;
 use stowage_k8s::v1::NodeClaim;
+use stowage_model::labels;
 use tracing::{info, warn};
 
 use crate::clock;
@@ -85,7 +89,37 @@ async fn sweep(ctx: &Context) -> Result<(), String> {
             warn!(node_claim = %claim.name_any(), %error, "it was not deleted; it is tried again");
         }
     }
+    nodes(ctx, &view, &claims.items).await;
     Ok(())
+}
+
+/// Node objects of ours that outlived their claim and their instance.
+async fn nodes(ctx: &Context, view: &View, claims: &[NodeClaim]) {
+    let api: Api<Node> = Api::all(ctx.client.clone());
+    let known: BTreeSet<&str> =
+        claims.iter().filter_map(|claim| claim.status.as_ref()?.provider_id.as_deref()).collect();
+    for (name, node) in &view.nodes {
+        let id = node.spec.as_ref().and_then(|spec| spec.provider_id.clone()).unwrap_or_default();
+        let ours = node.labels().contains_key(labels::NODEPOOL);
+        if !ours || id.is_empty() || known.contains(id.as_str()) || ctx.settings.dry_run {
+            continue;
+        }
+        if !matches!(ctx.provider.get(&id).await, Err(ProviderError::NotFound)) {
+            continue;
+        }
+        info!(node = %name, provider_id = %id, "a node without claim and instance is removed");
+        let mut kept = node.finalizers().to_vec();
+        kept.retain(|finalizer| finalizer != names::TERMINATION_FINALIZER);
+        let patch = json!({ "metadata": { "finalizers": kept, "resourceVersion": node.resource_version() } });
+        let freed = api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(|_| ());
+        let gone = match freed {
+            Ok(()) => api.delete(name, &DeleteParams::default()).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = gone {
+            warn!(node = %name, %error, "it was not removed; it is tried again");
+        }
+    }
 }
 
 /// Whether a claim was launched, and its instance is in no list, and its node

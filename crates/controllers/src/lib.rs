@@ -14,6 +14,7 @@
 //! server, the clock and the provider are arguments.
 
 pub mod batch;
+pub mod budgets;
 pub mod claim;
 pub mod clock;
 pub mod context;
@@ -32,7 +33,7 @@ pub mod state;
 pub mod steering;
 pub mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -57,10 +58,11 @@ use crate::state::State;
 
 /// What a controller is made of.
 pub struct Parts {
-    /// The API server.
+    /// The API server, for watches: a client that retries by itself.
+    pub watcher: Client,
+    /// The API server, for everything else: a client that does not. An eviction that
+    /// a budget refuses would hang for minutes otherwise.
     pub client: Client,
-    /// The API server for leases: a client that does not retry by itself.
-    pub lease_client: Client,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Who sells machines.
@@ -93,7 +95,7 @@ pub async fn run(parts: Parts, stop: impl Future<Output = ()>) -> Result<(), End
     let mut stop = std::pin::pin!(stop);
     // Followers know the cluster already when their turn comes.
     let state = tokio::select! {
-        state = State::watch(&parts.client) => state?,
+        state = State::watch(&parts.watcher) => state?,
         () = &mut stop => return Ok(()),
     };
     parts.readiness.set();
@@ -114,6 +116,7 @@ pub async fn run(parts: Parts, stop: impl Future<Output = ()>) -> Result<(), End
         settings: parts.settings,
         metrics: parts.metrics,
         planned: Mutex::new(BTreeMap::new()),
+        expected: Mutex::new(BTreeSet::new()),
         sold_out: Mutex::new(BTreeMap::new()),
         stirred: Notify::new(),
         names: Mutex::new(fastrand::Rng::with_seed(parts.seed)),
@@ -160,7 +163,7 @@ impl Leadership {
             return Self { leads, election: None, place: None, task: None };
         };
         let (told, leads) = watch::channel(false);
-        let api: Api<Lease> = Api::namespaced(parts.lease_client.clone(), &namespace);
+        let api: Api<Lease> = Api::namespaced(parts.client.clone(), &namespace);
         let election = Election::new(parts.settings.identity.clone(), parts.settings.terms);
         let election = Arc::new(tokio::sync::Mutex::new(election));
         let campaign = campaign(

@@ -11,6 +11,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
+use stowage_k8s::cluster::Assembled;
 use stowage_k8s::v1::NodeClaim;
 use stowage_model::{End, Price, labels};
 use stowage_solver::Monitor;
@@ -38,7 +39,12 @@ pub async fn run(ctx: Arc<Context>) {
     loop {
         let view = View::take(&ctx.state);
         let nominated = nominations(&ctx, &view);
-        let waiting = waiting(&ctx, &view, &nominated);
+        let mut waiting = waiting(&ctx, &view, &nominated);
+        // Whether there is room for buffers only a plan can tell: they wait always.
+        let buffers = crate::state::sorted(&ctx.state.buffers);
+        waiting.extend(
+            buffers.iter().filter_map(|buffer| Some(format!("{} {:?}", buffer.uid()?, buffer.metadata.generation))),
+        );
         ctx.metrics.waiting(waiting.len());
         let owed = owes_standing(&ctx, &view);
         let turn = if owed { Turn::Close } else { window.look(&waiting, ctx.clock.instant()) };
@@ -87,13 +93,9 @@ fn nominations(ctx: &Context, view: &View) -> BTreeMap<String, String> {
 /// Pods that a plan is wanted for, by UID.
 fn waiting(ctx: &Context, view: &View, nominated: &BTreeMap<String, String>) -> BTreeSet<String> {
     let now = ctx.clock.now();
-    let leaving = view.leaving();
-    let displaced = |pod: &Pod| {
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
-        leaving.contains(node) && pod.metadata.deletion_timestamp.is_none()
-    };
-    let wanted = |pod: &&Arc<Pod>| is_provisionable(pod, ctx.settings.new_pod_age, now) || displaced(pod);
-    let uids = view.pods.iter().filter(wanted).filter_map(|pod| pod.metadata.uid.clone());
+    let moving = feed::moving(&ctx.state, view, now);
+    let wanted = |pod: &&Arc<Pod>| is_provisionable(pod, ctx.settings.new_pod_age, now);
+    let uids = view.pods.iter().filter(wanted).filter_map(|pod| pod.metadata.uid.clone()).chain(moving);
     uids.filter(|uid| !nominated.contains_key(uid)).collect()
 }
 
@@ -115,7 +117,8 @@ fn owes_standing(ctx: &Context, view: &View) -> bool {
 /// The pools and their types as they are now.
 pub fn machines(ctx: &Context, view: &View) -> Result<Arc<Gathered>, String> {
     let nobody = BTreeMap::new();
-    let Fed { cluster, version, .. } = feed(&ctx.state, view, &nobody, Duration::MAX, ctx.clock.now());
+    let Fed { cluster, version, .. } =
+        feed(&ctx.state, view, &nobody, &BTreeSet::new(), Duration::MAX, ctx.clock.now());
     ctx.catalogue.gather(&version, &cluster)
 }
 
@@ -128,6 +131,34 @@ impl Monitor for Deadline {
     }
 }
 
+/// States the problem. Objects that planning refuses are left out, one by one, and
+/// nothing else is.
+fn posed(
+    ctx: &Context,
+    view: &View,
+    nominated: &BTreeMap<String, String>,
+    number: u64,
+) -> Result<(Assembled, Arc<Gathered>), String> {
+    let mut without = BTreeSet::new();
+    loop {
+        let fed = feed(&ctx.state, view, nominated, &without, ctx.settings.new_pod_age, ctx.clock.now());
+        for line in &fed.refused {
+            warn!(pass = number, object = %line, "left out of the plan");
+        }
+        let gathered = ctx.catalogue.gather(&fed.version, &fed.cluster)?;
+        let price_of = |node: &stowage_model::Node| ctx.catalogue.price_of(node);
+        match plan::pose(&fed.cluster, &gathered, &ctx.unavailable(), &ctx.settings, &price_of) {
+            Ok(assembled) => return Ok((assembled, gathered)),
+            Err(error) => {
+                warn!(pass = number, %error, "left out of the plan");
+                if !without.insert(error.object.clone()) {
+                    return Err(error.to_string());
+                }
+            }
+        }
+    }
+}
+
 async fn pass(
     ctx: &Arc<Context>,
     view: &View,
@@ -136,14 +167,7 @@ async fn pass(
     number: u64,
 ) -> Result<(), String> {
     let started = ctx.clock.instant();
-    let fed = feed(&ctx.state, view, nominated, ctx.settings.new_pod_age, ctx.clock.now());
-    for line in &fed.refused {
-        warn!(pass = number, object = %line, "left out of the plan");
-    }
-    let gathered = ctx.catalogue.gather(&fed.version, &fed.cluster)?;
-    gathered.warnings.iter().for_each(|line| warn!(pass = number, "{line}"));
-    let price_of = |node: &stowage_model::Node| ctx.catalogue.price_of(node);
-    let assembled = plan::pose(&fed.cluster, &gathered, &ctx.unavailable(), &ctx.settings, &price_of)?;
+    let (assembled, gathered) = posed(ctx, view, nominated, number)?;
     for (why, (count, example)) in &assembled.notes.left_out {
         info!(pass = number, count, %example, "pods left out: {why}");
     }
@@ -271,6 +295,7 @@ fn remember(ctx: &Context, view: &View, judged: &Judged, created: &[Creation], n
         .enumerate()
         .flat_map(|(index, pods)| pods.iter().map(move |pod| (*pod, index + 1)))
         .collect();
+    let mut expected = BTreeSet::new();
     let uid_of = |pod: u32| {
         let pod = by_name.get(&judged.problem.pods[pod as usize].to_string())?;
         steering::is_waiting(pod).then(|| pod.metadata.uid.clone())?
@@ -278,7 +303,10 @@ fn remember(ctx: &Context, view: &View, judged: &Judged, created: &[Creation], n
     let mut planned = locked(&ctx.planned);
     let mut note = |pods: &[u32], claim: &str, token: Option<&str>| {
         for pod in pods {
-            let Some(uid) = uid_of(*pod) else { continue };
+            let Some(uid) = uid_of(*pod) else {
+                expected.insert(claim.to_owned());
+                continue;
+            };
             let place = Place {
                 claim: claim.to_owned(),
                 token: token.map(str::to_owned),
@@ -292,7 +320,8 @@ fn remember(ctx: &Context, view: &View, judged: &Judged, created: &[Creation], n
     for creation in created {
         note(&creation.pods, &creation.claim.name_any(), creation.token.as_deref());
     }
-    // Room on nodes that are on their way.
+    let mut expected_elsewhere = Vec::new();
+    // Room on nodes that are there, or on their way.
     for binding in &judged.plan.existing {
         let of_node = view.claims.values().find(|claim| {
             let node = view.node_of(claim).and_then(|node| node.metadata.name.as_deref());
@@ -300,8 +329,15 @@ fn remember(ctx: &Context, view: &View, judged: &Judged, created: &[Creation], n
         });
         if let Some(claim) = of_node.filter(|claim| steering::expects(claim)) {
             note(&binding.pods, &claim.name_any(), steering::token(claim));
+        } else if let Some(claim) = of_node
+            && binding.pods.iter().any(|pod| uid_of(*pod).is_none())
+        {
+            expected_elsewhere.push(claim.name_any());
         }
     }
+    drop(planned);
+    expected.extend(expected_elsewhere);
+    *locked(&ctx.expected) = expected;
 }
 
 /// Waits until the watch shows what was created, so that the next pass counts it.

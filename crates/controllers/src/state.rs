@@ -116,7 +116,7 @@ where
     K::DynamicType: Eq + Hash + Clone + Default,
 {
     let mut all = store.state();
-    all.sort_by(|a, b| (a.namespace(), a.name_any()).cmp(&(b.namespace(), b.name_any())));
+    all.sort_by_cached_key(|object| (object.namespace(), object.name_any()));
     all
 }
 

@@ -12,6 +12,9 @@ pub mod topology;
 pub mod volumes;
 pub mod workload;
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use stowage_model::{Requirements, Resources};
 
 use crate::error::ObjectError;
@@ -31,6 +34,13 @@ pub fn requests(claim: &NodeClaim) -> Result<Resources, ObjectError> {
 pub fn capacity(claim: &NodeClaim) -> Result<Resources, ObjectError> {
     let known = claim.status.as_ref().and_then(|status| status.capacity.clone()).unwrap_or_default();
     requests::quantities(&known, "status.capacity").map_err(|e| e.of(named(claim)))
+}
+
+/// Whether a selector picks an object with these labels. One that cannot be read
+/// picks nothing, as the API server would not have taken it.
+pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    topology::label_selector(selector, "spec.selector")
+        .is_ok_and(|all| all.admit(|key| labels.get(key).map(String::as_str)))
 }
 
 fn named(claim: &NodeClaim) -> String {

@@ -13,7 +13,8 @@ pub(super) fn scale_from_zero_and_back(live: &mut Live) -> Result<(), Failure> {
     live.controller(&[])?;
     live.deployment("web", 10, ("900m", "1Gi"), json!({}))?;
     live.until_running(10)?;
-    let types: Vec<Value> = live.nodes()?.iter().map(|n| n["metadata"]["labels"]["node.kubernetes.io/instance-type"].clone()).collect();
+    let types: Vec<Value> =
+        live.nodes()?.iter().map(|n| n["metadata"]["labels"]["node.kubernetes.io/instance-type"].clone()).collect();
     // Ten pods of 0.9 cores: two machines with eight and two with two cores hold no more for less.
     check(!types.is_empty() && types.len() <= 5, || format!("odd nodes: {types:?}"))?;
     for claim in live.claims()? {

@@ -12,7 +12,11 @@ pub(super) fn limits_are_kept_and_said(live: &mut Live) -> Result<(), Failure> {
     live.deployment("web", 6, ("1500m", "1Gi"), json!({}))?;
     live.until_running(2)?;
     live.until("an event that names the limit", |live| Ok(live.said("FailedScheduling")?.contains("limit")))?;
-    let used: i64 = live.instances()?.iter().filter_map(|i| i["launched"]["capacity"]["cpu"].as_str()?.strip_suffix('m')?.parse::<i64>().ok()).sum();
+    let used: i64 = live
+        .instances()?
+        .iter()
+        .filter_map(|i| i["launched"]["capacity"]["cpu"].as_str()?.strip_suffix('m')?.parse::<i64>().ok())
+        .sum();
     check(used <= 4000, || format!("{used}m of CPU were launched under a limit of 4"))?;
     live.plane.patch("/apis/karpenter.sh/v1/nodepools/default", &json!({ "spec": { "limits": { "cpu": "40" } } }))?;
     live.until_running(6)
@@ -24,7 +28,9 @@ pub(super) fn caps_are_kept(live: &mut Live) -> Result<(), Failure> {
     let apart = json!({ "affinity": { "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [{
         "topologyKey": "kubernetes.io/hostname", "labelSelector": { "matchLabels": { "app": "web" } } }] } } });
     live.deployment("web", 3, ("900m", "1Gi"), apart)?;
-    live.until("an event that names the cap on nodes", |live| Ok(live.said("FailedScheduling")?.contains("cap on nodes")))?;
+    live.until("an event that names the cap on nodes", |live| {
+        Ok(live.said("FailedScheduling")?.contains("cap on nodes"))
+    })?;
     live.until_running(1)?;
     live.kill(first)?;
     // A small machine costs $0.10 an hour.

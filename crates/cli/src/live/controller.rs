@@ -24,23 +24,23 @@ use crate::args::{MinValuesChoice, PreferenceChoice};
 use crate::error::{Exit, Failure};
 
 pub(super) async fn run(args: &ControllerArgs) -> Result<Exit, Failure> {
-    let client = super::connect(true).await?;
-    let lease_client = super::connect(false).await?;
+    let watcher = super::connect(true).await?;
+    let client = super::connect(false).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut kubelets = None;
     let provider: Arc<dyn CloudProvider> = match &args.simulated_cloud {
         Some(name) => Arc::new(Remote::new(resolved(name).await?).map_err(|e| Failure::fault(&e.to_string()))?),
         None => {
             let cloud = Local::new(Behaviour::default(), clock.clone());
-            kubelets = Some(tokio::spawn(kubelet::run(client.clone(), cloud.clone())));
+            kubelets = Some(tokio::spawn(kubelet::run(watcher.clone(), cloud.clone())));
             Arc::new(cloud)
         }
     };
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::default();
     let parts = Parts {
+        watcher,
         client,
-        lease_client,
         clock,
         provider,
         machines: Arc::new(Machinery::new(&args.machines)?),

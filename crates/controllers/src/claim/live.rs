@@ -30,6 +30,7 @@ use crate::view::View;
 /// Claims that are acted upon at the same time.
 const AT_ONCE: usize = 32;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_CALL: Duration = Duration::from_secs(90);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What this process knows of one claim.
@@ -92,7 +93,12 @@ pub async fn run(ctx: Arc<Context>) {
                     tasks.spawn(async move {
                         let version = version_of(&view, &claim);
                         let acting = AssertUnwindSafe(act(&ctx, &view, &claim, step, call, memory)).catch_unwind();
-                        let went = acting.await.unwrap_or_else(|_| Went::Wrong(format!("{step} panicked")));
+                        // A call that hangs is given up; what it did is found in the facts.
+                        let went = match tokio::time::timeout(LONGEST_CALL, acting).await {
+                            Ok(Ok(went)) => went,
+                            Ok(Err(_)) => Went::Wrong(format!("{step} panicked")),
+                            Err(_) => Went::Wrong(format!("{step}: no answer")),
+                        };
                         (uid, version, again, went)
                     });
                 }

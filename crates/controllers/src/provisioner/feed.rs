@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Resource;
+use kube::{Resource, ResourceExt};
 use stowage_k8s::cluster::Cluster;
 use stowage_k8s::object::Object;
 
+use crate::budgets;
 use crate::claim::drain;
 use crate::clock;
 use crate::node_pool;
@@ -34,22 +35,24 @@ enum Part {
     AsIs,
     /// As if it were on this node already.
     On(String),
-    /// As if it waited: its node is going away.
+    /// As if it waited: its node goes away.
     Displaced,
     /// Not at all.
     Out,
 }
 
-/// Builds the index. `nominated` are claims by pod UID.
+/// Builds the index. `nominated` are claims by pod UID; `without` are objects,
+/// kind and name, that planning refused.
 pub fn feed(
     state: &State,
     view: &View,
     nominated: &BTreeMap<String, String>,
+    without: &BTreeSet<String>,
     youngest: Duration,
     now: Timestamp,
 ) -> Fed {
     let mut fed = Fed { cluster: Cluster::default(), version: String::new(), refused: Vec::new() };
-    let leaving = view.leaving();
+    let moving = moving(state, view, now);
     for pool in view.pools.values() {
         let ready = node_pool::readiness(pool, |reference| node_pool::class_exists(state, reference)).is_ok();
         if ready && pool.metadata.deletion_timestamp.is_none() && !node_pool::is_frozen(pool) {
@@ -66,7 +69,11 @@ pub fn feed(
         fed.apply(Object::Node(Box::new((**node).clone())));
     }
     for pod in &view.pods {
-        match part(pod, view, nominated, &leaving, youngest, now) {
+        let name = format!("Pod {}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
+        if without.contains(&name) {
+            continue;
+        }
+        match part(pod, view, nominated, &moving, youngest, now) {
             Part::Out => {}
             Part::AsIs => fed.apply(Object::Pod(Box::new((**pod).clone()))),
             Part::On(node) => {
@@ -74,20 +81,23 @@ pub fn feed(
                 copy.spec.get_or_insert_default().node_name = Some(node);
                 fed.apply(Object::Pod(Box::new(copy)));
             }
-            Part::Displaced => {
-                let mut copy = (**pod).clone();
-                copy.metadata.deletion_timestamp = None;
-                copy.spec.get_or_insert_default().node_name = None;
-                if let Some(status) = &mut copy.status {
-                    status.phase = Some("Pending".to_owned());
-                    status.nominated_node_name = None;
-                }
-                fed.apply(Object::Pod(Box::new(copy)));
-            }
+            Part::Displaced => fed.apply(Object::Pod(Box::new(displaced(pod)))),
         }
     }
-    fed.rest(state);
+    fed.rest(state, without);
     fed
+}
+
+/// The pod as the one that will follow it elsewhere.
+fn displaced(pod: &Pod) -> Pod {
+    let mut copy = pod.clone();
+    copy.metadata.deletion_timestamp = None;
+    copy.spec.get_or_insert_default().node_name = None;
+    if let Some(status) = &mut copy.status {
+        status.phase = Some("Pending".to_owned());
+        status.nominated_node_name = None;
+    }
+    copy
 }
 
 impl Fed {
@@ -103,10 +113,12 @@ impl Fed {
         let _ = write!(self.version, "{kind} {uid} {generation} ");
     }
 
-    fn rest(&mut self, state: &State) {
+    fn rest(&mut self, state: &State, without: &BTreeSet<String>) {
         macro_rules! all {
             ($($store:ident => $kind:ident;)*) => {
-                $(for object in sorted(&state.$store) { self.apply(Object::$kind(Box::new(Arc::unwrap_or_clone(object)))); })*
+                $(for object in sorted(&state.$store) {
+                    self.apply(Object::$kind(Box::new(Arc::unwrap_or_clone(object))));
+                })*
             };
         }
         for class in sorted(&state.ec2_classes) {
@@ -118,11 +130,16 @@ impl Fed {
         for overlay in sorted(&state.overlays) {
             self.versioned("overlay", &*overlay);
         }
+        for buffer in sorted(&state.buffers) {
+            let name = format!("CapacityBuffer {}/{}", buffer.namespace().unwrap_or_default(), buffer.name_any());
+            if !without.contains(&name) {
+                self.apply(Object::CapacityBuffer(Box::new(Arc::unwrap_or_clone(buffer))));
+            }
+        }
         all! {
             ec2_classes => Ec2NodeClass;
             kwok_classes => KwokNodeClass;
             overlays => NodeOverlay;
-            buffers => CapacityBuffer;
             templates => PodTemplate;
             deployments => Deployment;
             replica_sets => ReplicaSet;
@@ -142,18 +159,17 @@ fn part(
     pod: &Pod,
     view: &View,
     nominated: &BTreeMap<String, String>,
-    leaving: &BTreeSet<&str>,
+    moving: &BTreeSet<String>,
     youngest: Duration,
     now: Timestamp,
 ) -> Part {
-    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
-    if leaving.contains(node) {
-        return if moves(pod, now) { Part::Displaced } else { Part::AsIs };
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    if moving.contains(uid) {
+        return Part::Displaced;
     }
     if !steering::is_waiting(pod) {
         return Part::AsIs;
     }
-    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
     if let Some(claim) = nominated.get(uid) {
         let joined = view.claims.get(claim).and_then(|claim| view.node_of(claim)?.metadata.name.clone());
         return Part::On(joined.unwrap_or_else(|| claim.clone()));
@@ -173,6 +189,14 @@ pub fn is_provisionable(pod: &Pod, youngest: Duration, now: Timestamp) -> bool {
     let age = pod.metadata.creation_timestamp.as_ref().map_or(Duration::MAX, |at| clock::since(at.0, now));
     let for_nodes = !drain::is_owned_by(pod, "DaemonSet") && !drain::is_owned_by(pod, "Node");
     steering::is_waiting(pod) && unschedulable && !making_room && age >= youngest && for_nodes
+}
+
+/// Pods of nodes that go away, by UID, as far as they can be moved now.
+pub fn moving(state: &State, view: &View, now: Timestamp) -> BTreeSet<String> {
+    let budgets = sorted(&state.budgets);
+    let pods = view.leaving().into_iter().flat_map(|node| view.pods_on(node));
+    let movable = pods.filter(|pod| moves(pod, now) && !budgets::hold_for_good(pod, &budgets));
+    movable.filter_map(|pod| pod.metadata.uid.clone()).collect()
 }
 
 /// Whether a pod of a node that goes away will need another place.

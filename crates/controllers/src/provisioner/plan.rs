@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use stowage_k8s::cluster::{Assembled, Cluster, Replan, Settings as Question};
 use stowage_k8s::v1::{NodeClaim, NodePool};
-use stowage_k8s::{names, raise};
+use stowage_k8s::{ObjectError, names, raise};
 use stowage_model::{Node, Plan, Price, Problem, Resources, labels};
 use stowage_solver::{Algorithm, Monitor, Options};
 
@@ -46,20 +46,18 @@ pub fn pose(
     unavailable: &[stowage_cloud::provider::SoldOut],
     settings: &Settings,
     price_of: &dyn Fn(&Node) -> Option<Price>,
-) -> Result<Assembled, String> {
-    let mut assembled = cluster
-        .problem(Question {
-            replan: Replan::Pending,
-            pools: gathered.pools.clone(),
-            type_sets: gathered.available(unavailable),
-            promised: Vec::new(),
-            default_daemons: Vec::new(),
-            expendable_below: settings.expendable_below,
-            expand: false,
-            price_of,
-            wanted: &|_, _| true,
-        })
-        .map_err(|error| error.to_string())?;
+) -> Result<Assembled, ObjectError> {
+    let mut assembled = cluster.problem(Question {
+        replan: Replan::Pending,
+        pools: gathered.pools.clone(),
+        type_sets: gathered.available(unavailable),
+        promised: Vec::new(),
+        default_daemons: Vec::new(),
+        expendable_below: settings.expendable_below,
+        expand: false,
+        price_of,
+        wanted: &|_, _| true,
+    })?;
     assembled.problem.preferences = settings.preferences;
     assembled.problem.min_values = settings.min_values;
     Ok(assembled)

@@ -222,9 +222,9 @@ impl Live {
         })
     }
 
-    /// A NodePool with these parts of its spec.
-    pub fn pool(&self, name: &str, change: Value) -> Result<(), Failure> {
-        let mut pool = json!({
+    /// A NodePool that is fine.
+    pub fn pool_object(&self, name: &str) -> Value {
+        json!({
             "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": name },
             "spec": {
                 "template": { "spec": {
@@ -236,7 +236,12 @@ impl Live {
                 } },
                 "disruption": { "consolidateAfter": "1s", "budgets": [{ "nodes": "100%" }] },
             },
-        });
+        })
+    }
+
+    /// A NodePool with these parts of its spec.
+    pub fn pool(&self, name: &str, change: Value) -> Result<(), Failure> {
+        let mut pool = self.pool_object(name);
         merge(&mut pool["spec"], change);
         drop(self.plane.create("/apis/karpenter.sh/v1/nodepools", &pool)?);
         Ok(())
@@ -278,7 +283,8 @@ fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().into()
 }
 
-fn merge(into: &mut Value, change: Value) {
+/// Puts a change over a value, key by key.
+pub fn merge(into: &mut Value, change: Value) {
     match (into, change) {
         (Value::Object(into), Value::Object(change)) => {
             for (key, value) in change {

@@ -3,6 +3,7 @@
 mod failures;
 mod growth;
 mod limits;
+mod manifests;
 
 use serde_json::{Value, json};
 
@@ -17,6 +18,7 @@ pub fn all() -> Vec<(&'static str, Value, Scenario)> {
     let quick = || json!({ "bootMillis": 500, "endMillis": 200 });
     let slow = || json!({ "bootMillis": 4000, "endMillis": 500 });
     vec![
+        ("manifests are accepted and refused", quick(), manifests::manifests_are_accepted_and_refused),
         ("scale from zero and back", quick(), growth::scale_from_zero_and_back),
         ("pods land where they were planned", quick(), growth::pods_land_where_they_were_planned),
         ("spread over three zones", quick(), growth::spread_over_three_zones),

@@ -10,5 +10,7 @@ mod launch;
 pub mod live;
 mod settle;
 mod terminate;
+#[cfg(test)]
+mod tests;
 
 pub use decide::{Call, Facts, Memory, Timeouts, Verdict, decide};

@@ -21,6 +21,7 @@ pub mod context;
 pub mod emptiness;
 pub mod events;
 pub mod garbage;
+pub mod invite;
 pub mod lease;
 pub mod machines;
 pub mod metrics;
@@ -123,7 +124,7 @@ pub async fn run(parts: Parts, stop: impl Future<Output = ()>) -> Result<(), End
     });
     let ended = tokio::select! {
         () = provisioner::run(ctx.clone()) => Ok(()),
-        () = provisioner::invite(ctx.clone()) => Ok(()),
+        () = invite::run(ctx.clone()) => Ok(()),
         () = claim::live::run(ctx.clone()) => Ok(()),
         () = node_pool::run(ctx.clone()) => Ok(()),
         () = emptiness::run(ctx.clone()) => Ok(()),

@@ -3,13 +3,14 @@
 pub mod caps;
 pub mod feed;
 pub mod plan;
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use stowage_k8s::cluster::Assembled;
 use stowage_k8s::v1::NodeClaim;
@@ -20,9 +21,7 @@ use tracing::{info, warn};
 
 use crate::batch::{Turn, Window};
 use crate::context::{Context, locked};
-use crate::events::Saying;
 use crate::machines::Gathered;
-use crate::metrics::Pass;
 use crate::provisioner::caps::{Allowance, Lately};
 use crate::provisioner::feed::{Fed, feed, is_provisionable};
 use crate::provisioner::plan::{Creation, Judged};
@@ -182,8 +181,8 @@ async fn pass(
     let standing = plan::standing(&gathered, &view.pools, &mut allowance, || ctx.suffix());
     let (creations, capped) =
         plan::creations(&judged, &gathered, &view.pools, &ctx.settings, &mut allowance, || ctx.suffix());
-    report(ctx, &judged, number, started, &creations, &capped);
-    say(ctx, view, &judged, &creations, &capped).await;
+    report::report(ctx, &judged, number, started, &creations, &capped);
+    report::say(ctx, view, &judged, &creations, &capped).await;
     if ctx.settings.dry_run || ctx.settings.frozen {
         info!(pass = number, "nothing is launched: dry run, or frozen");
         return Ok(());
@@ -193,68 +192,6 @@ async fn pass(
     remember(ctx, view, &judged, &created, number);
     seen(ctx, &created).await;
     Ok(())
-}
-
-fn report(
-    ctx: &Context,
-    judged: &Judged,
-    number: u64,
-    started: Instant,
-    creations: &[Creation],
-    capped: &BTreeSet<&'static str>,
-) {
-    let plan = &judged.plan;
-    let seconds = ctx.clock.instant().duration_since(started).as_secs_f64();
-    ctx.metrics.pass(&Pass {
-        seconds,
-        price: plan.price().dollars(),
-        bound: plan.bound.dollars(),
-        gap: plan.gap_millionths().map(|gap| gap as f64 * 1e-6),
-        unplaced: plan.unplaced.len(),
-        fallback: judged.fallback,
-        end: plan.end.as_str(),
-    });
-    info!(pass = number, pods = judged.problem.pods.len(), new_nodes = creations.len(), existing = plan.existing.len(),
-        unplaced = plan.unplaced.len(), hourly_price = %plan.price(), lower_bound = %plan.bound, end = %plan.end,
-        fallback = judged.fallback, seconds, "planned");
-    for why in capped {
-        warn!(pass = number, "nodes were left out: {why}");
-    }
-}
-
-/// Tells each pod what was decided.
-async fn say(ctx: &Context, view: &View, judged: &Judged, creations: &[Creation], capped: &BTreeSet<&'static str>) {
-    let by_name = by_name(view);
-    let pod_of = |index: u32| by_name.get(&judged.problem.pods[index as usize].to_string()).copied();
-    for unplaced in &judged.plan.unplaced {
-        let Some(pod) = pod_of(unplaced.pod) else { continue };
-        let reasons: Vec<String> = unplaced.reasons.iter().map(ToString::to_string).collect();
-        let note = format!("no node can be made for the pod: {}", reasons.join("; "));
-        ctx.events.tell(pod, Saying { warning: true, reason: "FailedScheduling", action: "Plan", note }).await;
-    }
-    let held_back: BTreeSet<u32> = if capped.is_empty() {
-        BTreeSet::new()
-    } else {
-        let made: BTreeSet<u32> = creations.iter().flat_map(|c| c.pods.iter().copied()).collect();
-        let all = judged.plan.nodes.iter().flat_map(|node| node.pods.iter().copied());
-        all.filter(|pod| !made.contains(pod)).collect()
-    };
-    for pod in held_back.into_iter().filter_map(pod_of) {
-        let note = capped.iter().copied().collect::<Vec<_>>().join("; ");
-        ctx.events.tell(pod, Saying { warning: true, reason: "FailedScheduling", action: "Plan", note }).await;
-    }
-    for creation in creations {
-        let claim = creation.claim.name_any();
-        for pod in creation.pods.iter().filter_map(|pod| pod_of(*pod)) {
-            let note = format!("Pod should schedule on: nodeclaim/{claim}");
-            ctx.events.tell(pod, Saying { warning: false, reason: "Nominated", action: "Plan", note }).await;
-        }
-    }
-}
-
-fn by_name(view: &View) -> BTreeMap<String, &Pod> {
-    let key = |pod: &Pod| format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
-    view.pods.iter().map(|pod| (key(pod), &**pod)).collect()
 }
 
 /// Creates claims; those that could not be created are left to the next pass.
@@ -288,7 +225,7 @@ async fn create(ctx: &Context, creations: Vec<Creation>, lately: &mut Lately) ->
 
 /// Remembers who goes where until it can be read from the objects.
 fn remember(ctx: &Context, view: &View, judged: &Judged, created: &[Creation], number: u64) {
-    let by_name = by_name(view);
+    let by_name = report::by_name(view);
     let wave: BTreeMap<u32, usize> = judged
         .waves
         .iter()
@@ -353,52 +290,5 @@ async fn seen(ctx: &Context, created: &[Creation]) {
     };
     if tokio::time::timeout(Duration::from_secs(10), all).await.is_err() {
         warn!("the watch does not show claims that were created; the next pass may see them late");
-    }
-}
-
-/// Lets pods onto their nodes, wave by wave. Runs until it is dropped.
-pub async fn invite(ctx: Arc<Context>) {
-    let mut changes = ctx.state.changes();
-    loop {
-        let view = View::take(&ctx.state);
-        let waiting: BTreeMap<&str, &Arc<Pod>> = view
-            .pods
-            .iter()
-            .filter(|pod| steering::is_waiting(pod))
-            .filter_map(|pod| Some((pod.metadata.uid.as_deref()?, pod)))
-            .collect();
-        let due: Vec<(String, String)> = {
-            let planned = locked(&ctx.planned);
-            let uids = waiting.keys().copied().collect();
-            let token = |uid: String| Some((planned.get(&uid)?.token.clone()?, uid));
-            steering::due(&planned, &uids).into_iter().filter_map(token).collect()
-        };
-        let mut calls = futures::stream::FuturesUnordered::new();
-        for (token, uid) in due {
-            let Some(pod) = waiting.get(uid.as_str()) else { continue };
-            let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &pod.namespace().unwrap_or_default());
-            let (patch, name) = (steering::invitation(pod, &token), pod.name_any());
-            let known = steering::tolerated(pod).any(|known| known == token);
-            calls.push(async move {
-                if known {
-                    return (uid, name, Ok(()));
-                }
-                let answer = api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-                (uid, name, answer.map(|_| ()))
-            });
-        }
-        while let Some((uid, name, answer)) = futures::StreamExt::next(&mut calls).await {
-            match answer {
-                Ok(()) => {
-                    if let Some(place) = locked(&ctx.planned).get_mut(&uid) {
-                        place.invited = true;
-                    }
-                }
-                // Somebody else wrote first, or the pod is gone: the watch will tell.
-                Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => {}
-                Err(error) => warn!(pod = %name, %error, "a pod was not let onto its node; it is tried again"),
-            }
-        }
-        crate::wait_for_change(&mut changes).await;
     }
 }

@@ -7,6 +7,7 @@ pub mod kwok_node_class;
 pub mod node_claim;
 pub mod node_overlay;
 pub mod node_pool;
+mod rules;
 
 pub use capacity_buffer::CapacityBuffer;
 pub use common::{NodeClassReference, SelectorRequirement};
@@ -21,7 +22,7 @@ use kube::CustomResourceExt;
 
 /// The definitions of every custom resource, by name.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    let mut all = vec![
+    let all = vec![
         NodePool::crd(),
         NodeClaim::crd(),
         NodeOverlay::crd(),
@@ -29,6 +30,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         Ec2NodeClass::crd(),
         KwokNodeClass::crd(),
     ];
+    let mut all: Vec<_> = all.into_iter().map(rules::ruled).collect();
     all.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     all
 }

@@ -58,6 +58,12 @@ impl ControlPlane {
             Ok(path.display().to_string())
         };
         let tokens = file("tokens.csv", &format!("{TOKEN},admin,admin,system:masters\n"))?;
+        // Who does what is kept of service accounts only.
+        let audit = file(
+            "audit.json",
+            r#"{"apiVersion":"audit.k8s.io/v1","kind":"Policy","omitStages":["RequestReceived"],"rules":[
+                {"level":"Metadata","userGroups":["system:serviceaccounts"]},{"level":"None"}]}"#,
+        )?;
         let key = folder.join("service-accounts.key").display().to_string();
         let made = Command::new("openssl").args(["genrsa", "-out", &key, "2048"]).stderr(Stdio::null()).status()?;
         if !made.success() {
@@ -106,6 +112,10 @@ impl ControlPlane {
                 &key,
                 "--service-account-signing-key-file",
                 &key,
+                "--audit-policy-file",
+                &audit,
+                "--audit-log-path",
+                &folder.join("audit.log").display().to_string(),
                 "--authorization-mode",
                 "RBAC",
                 "--service-cluster-ip-range",
@@ -186,6 +196,18 @@ impl ControlPlane {
                 "1000",
             ],
         )
+    }
+
+    /// How a service account connects.
+    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> Result<PathBuf, Failure> {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        let request =
+            serde_json::json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+        let token = self.create(&path, &request)?;
+        let token = token["status"]["token"].as_str().ok_or("no token")?;
+        let file = self.folder.join(format!("kubeconfig-{account}"));
+        std::fs::write(&file, std::fs::read_to_string(self.kubeconfig())?.replace(TOKEN, token))?;
+        Ok(file)
     }
 
     /// How clients connect.
@@ -309,9 +331,15 @@ impl ControlPlane {
 
 /// Builds the binaries, or finds them built, and says where they are.
 pub fn tools(root: &Path) -> Result<PathBuf, Failure> {
-    let built = Command::new(root.join("tests/control-plane/build")).stderr(Stdio::inherit()).output()?;
+    built(root, "control-plane")
+}
+
+/// Builds the tools of a folder of `tests`, or finds them built, and says where
+/// they are.
+pub fn built(root: &Path, folder: &str) -> Result<PathBuf, Failure> {
+    let built = Command::new(root.join("tests").join(folder).join("build")).stderr(Stdio::inherit()).output()?;
     if !built.status.success() {
-        return Err("the control plane does not build; is Go installed?".into());
+        return Err(format!("tests/{folder} does not build; is Go installed?").into());
     }
     Ok(PathBuf::from(String::from_utf8(built.stdout)?.trim()))
 }

@@ -79,9 +79,13 @@ impl Live {
     }
 
     fn run(&self, name: &str, args: &[&str]) -> Result<Child, Failure> {
+        self.run_as(name, args, &self.plane.kubeconfig())
+    }
+
+    fn run_as(&self, name: &str, args: &[&str], kubeconfig: &Path) -> Result<Child, Failure> {
         let log = std::fs::File::create(self.plane.folder().join(format!("{name}.log")))?;
         let mut command = Command::new(&self.stowage);
-        command.args(args).env("KUBECONFIG", self.plane.kubeconfig()).env("HOSTNAME", name);
+        command.args(args).env("KUBECONFIG", kubeconfig).env("HOSTNAME", name);
         // As defaults, which a scenario's own flags override.
         command.env("BATCH_IDLE_DURATION", "300ms");
         Ok(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?)
@@ -89,6 +93,12 @@ impl Live {
 
     /// Starts a controller; returns its number.
     pub fn controller(&mut self, more: &[&str]) -> Result<usize, Failure> {
+        let kubeconfig = self.plane.kubeconfig();
+        self.controller_as(more, &kubeconfig)
+    }
+
+    /// Starts a controller that is somebody.
+    pub fn controller_as(&mut self, more: &[&str], kubeconfig: &Path) -> Result<usize, Failure> {
         let types = self.plane.folder().join("types.json").display().to_string();
         let metrics = format!("127.0.0.1:{}", free_port()?);
         let probes = format!("127.0.0.1:{}", free_port()?);
@@ -109,10 +119,33 @@ impl Live {
         ];
         args.extend(more);
         let number = self.controllers.len();
-        let child = self.run(&format!("controller-{number}"), &args)?;
+        let child = self.run_as(&format!("controller-{number}"), &args, kubeconfig)?;
         self.controllers.push(Some(child));
         self.metrics.push(metrics);
         Ok(number)
+    }
+
+    /// Ends the cloud and begins another, as somebody else.
+    pub fn cloud_as(&mut self, kubeconfig: &Path) -> Result<(), Failure> {
+        if let Some(mut cloud) = self.cloud.take() {
+            cloud.kill()?;
+            cloud.wait()?;
+        }
+        let behaviour = self.plane.folder().join("behaviour.json").display().to_string();
+        let address = self.cloud_address.clone();
+        let args = ["simulated-cloud", "--listen", &address, "--behaviour", &behaviour];
+        self.cloud = Some(self.run_as("cloud", &args, kubeconfig)?);
+        self.until("the simulated cloud", |live| Ok(live.ledger().is_ok()))
+    }
+
+    /// What the binary says of its flags.
+    pub fn help(&self) -> Result<String, Failure> {
+        Ok(String::from_utf8(Command::new(&self.stowage).args(["controller", "--help"]).output()?.stdout)?)
+    }
+
+    /// What a controller wrote.
+    pub fn log(&self, number: usize) -> Result<String, Failure> {
+        Ok(std::fs::read_to_string(self.plane.folder().join(format!("controller-{number}.log")))?)
     }
 
     /// Ends a controller as a power cut would.

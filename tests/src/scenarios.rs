@@ -1,5 +1,6 @@
 //! What the controller must do on a real control plane.
 
+mod chart;
 mod failures;
 mod growth;
 mod limits;
@@ -19,6 +20,11 @@ pub fn all() -> Vec<(&'static str, Value, Scenario)> {
     let slow = || json!({ "bootMillis": 4000, "endMillis": 500 });
     vec![
         ("manifests are accepted and refused", quick(), manifests::manifests_are_accepted_and_refused),
+        (
+            "the chart installs, and its accounts are enough",
+            quick(),
+            chart::the_chart_installs_and_its_accounts_are_enough,
+        ),
         ("scale from zero and back", quick(), growth::scale_from_zero_and_back),
         ("pods land where they were planned", quick(), growth::pods_land_where_they_were_planned),
         ("spread over three zones", quick(), growth::spread_over_three_zones),

@@ -96,6 +96,7 @@ pub(crate) enum MinValuesChoice {
     /// Pods stay unplaced
     Strict,
     /// Pods are placed all the same
+    #[value(alias = "bestEffort")]
     BestEffort,
 }
 
@@ -125,9 +126,11 @@ pub(crate) struct MachineArgs {
     pub(crate) catalog: String,
     /// Region of the embedded catalogue
     #[arg(long, default_value = "us-east-1")]
+    #[cfg_attr(feature = "controller", arg(env = "STOWAGE_REGION"))]
     pub(crate) region: String,
     /// Zones, by name or id (default: all of the region)
     #[arg(long, value_delimiter = ',')]
+    #[cfg_attr(feature = "controller", arg(env = "STOWAGE_ZONES"))]
     pub(crate) zones: Vec<String>,
     /// Capacity types: on-demand, spot (default: on-demand, and what NodePools name)
     #[arg(long, value_delimiter = ',', value_parser = capacity_type)]

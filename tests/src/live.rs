@@ -1,6 +1,7 @@
 //! A control plane with a simulated cloud and controllers, each a process of its
 //! own that ends with this value.
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -136,6 +137,19 @@ impl Live {
         let args = ["simulated-cloud", "--listen", &address, "--behaviour", &behaviour];
         self.cloud = Some(self.run_as("cloud", &args, kubeconfig)?);
         self.until("the simulated cloud", |live| Ok(live.ledger().is_ok()))
+    }
+
+    /// Runs the binary on this cluster and gives what it prints.
+    pub fn stowage(&self, args: &[&str], input: &str) -> Result<String, Failure> {
+        let mut command = Command::new(&self.stowage);
+        command.args(args).env("KUBECONFIG", self.plane.kubeconfig());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        child.stdin.take().ok_or("no standard input")?.write_all(input.as_bytes())?;
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            return Err(format!("{args:?}: {}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// What the binary says of its flags.

@@ -30,6 +30,7 @@ pub fn all() -> Vec<(&'static str, Value, Scenario)> {
         ("spread over three zones", quick(), growth::spread_over_three_zones),
         ("a static pool keeps its nodes", quick(), growth::a_static_pool_keeps_its_nodes),
         ("headroom for pods that are not there yet", quick(), growth::headroom),
+        ("a snapshot replays the cluster", quick(), growth::a_snapshot_replays_the_cluster),
         ("limits are kept, and said", quick(), limits::limits_are_kept_and_said),
         ("caps on nodes and spend are kept", quick(), limits::caps_are_kept),
         ("a dry run launches nothing", quick(), limits::a_dry_run_launches_nothing),

@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Turn pending pods into nodes, on the cluster that the kubeconfig or the pod's account names
     #[cfg(feature = "controller")]
     Controller(Box<crate::live::ControllerArgs>),
+    /// Write everything that plan needs to replay a cluster: the bug report
+    #[cfg(feature = "controller")]
+    Snapshot(crate::live::SnapshotArgs),
     /// Serve a simulated cloud whose machines join the cluster as nodes
     #[cfg(feature = "controller")]
     SimulatedCloud(crate::live::CloudArgs),

@@ -5,8 +5,9 @@ mod args;
 mod controller;
 mod machines;
 mod simulated_cloud;
+mod snapshot;
 
-pub(crate) use args::{CloudArgs, ControllerArgs};
+pub(crate) use args::{CloudArgs, ControllerArgs, SnapshotArgs};
 
 use crate::error::{Exit, Failure};
 
@@ -18,6 +19,11 @@ pub(crate) fn controller(args: &ControllerArgs) -> Result<Exit, Failure> {
 /// Runs a simulated cloud.
 pub(crate) fn simulated_cloud(args: &CloudArgs) -> Result<Exit, Failure> {
     run("info", simulated_cloud::run(args))
+}
+
+/// Writes a snapshot.
+pub(crate) fn snapshot(args: &SnapshotArgs) -> Result<Exit, Failure> {
+    run("error", snapshot::run(args))
 }
 
 fn run(level: &str, work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {

@@ -62,6 +62,8 @@ fn run(stowage: Stowage) -> Result<Exit, Failure> {
         #[cfg(feature = "controller")]
         Command::Controller(args) => live::controller(&args),
         #[cfg(feature = "controller")]
+        Command::Snapshot(args) => live::snapshot(&args),
+        #[cfg(feature = "controller")]
         Command::SimulatedCloud(args) => live::simulated_cloud(&args),
         Command::Completions { shell } => args::completions(shell),
         Command::Man => args::man_page(),

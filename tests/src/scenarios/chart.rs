@@ -39,6 +39,10 @@ pub(super) fn the_chart_installs_and_its_accounts_are_enough(live: &mut Live) ->
         "a chart without a cluster name installs".to_owned()
     })?;
     helm(live, &["install", "stowage", "stowage", "--set", "settings.clusterName=test", "--skip-crds"])?;
+    // The chart of definitions takes over what is there, and leaves it behind.
+    helm(live, &["install", "crds", "stowage-crds", "--take-ownership"])?;
+    helm(live, &["uninstall", "crds"])?;
+    check(live.claims().is_ok(), || "definitions went with their chart".to_owned())?;
     let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
     live.until("two controllers and a cloud, admitted", |live| Ok(live.list(&pods)?.len() == 3))?;
     environment(live)?;

@@ -111,3 +111,30 @@ pub(super) fn headroom(live: &mut Live) -> Result<(), Failure> {
         Ok(live.nodes()?.iter().map(|node| cores(node) / 1500).sum::<i64>() == 2)
     })
 }
+
+pub(super) fn a_snapshot_replays_the_cluster(live: &mut Live) -> Result<(), Failure> {
+    live.pool("default", json!({}))?;
+    live.controller(&[])?;
+    live.deployment("shop", 4, ("900m", "1Gi"), json!({}))?;
+    live.until_running(4)?;
+    // More pods than the pool may launch for.
+    live.plane.patch("/apis/karpenter.sh/v1/nodepools/default", &json!({ "spec": { "limits": { "cpu": "4" } } }))?;
+    live.scale("shop", 6)?;
+    live.until("pods without a place", |live| Ok(live.said("FailedScheduling")?.contains("limit")))?;
+    for flags in [&["snapshot"][..], &["snapshot", "--mask-names"][..]] {
+        let text = live.stowage(flags, "")?;
+        check(flags.len() == 1 || !text.contains("shop"), || {
+            format!(
+                "a name was not masked: {}",
+                text.split("shop").next().unwrap_or_default().chars().rev().take(80).collect::<String>()
+            )
+        })?;
+        let types = live.plane.folder().join("types.json").display().to_string();
+        let plan = live.stowage(&["plan", "-", "-o", "json", "--catalog", &types], &text)?;
+        let plan: Value = serde_json::from_str(&plan)?;
+        let summary = &plan["summary"];
+        check(plan["unplaced"].as_array().is_some_and(|pods| pods.len() == 2), || format!("{summary}"))?;
+        check(plan["nodes"].as_array().is_some_and(Vec::is_empty), || format!("{summary}"))?;
+    }
+    Ok(())
+}

@@ -104,6 +104,14 @@ pub(crate) struct CloudArgs {
     pub(crate) behaviour: Option<PathBuf>,
 }
 
+/// Flags of `stowage snapshot`.
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotArgs {
+    /// Replace the names of objects, the same name by the same one
+    #[arg(long)]
+    pub(crate) mask_names: bool,
+}
+
 fn time(text: &str) -> Result<Duration, String> {
     let nanos = duration::parse(text).and_then(|nanos| u64::try_from(nanos).ok());
     nanos.map(Duration::from_nanos).ok_or_else(|| "is not a duration such as 10s or 1m30s".to_owned())

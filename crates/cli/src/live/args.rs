@@ -120,3 +120,32 @@ fn time(text: &str) -> Result<Duration, String> {
 fn dollars(text: &str) -> Result<Price, String> {
     Price::parse(text).ok_or_else(|| "is not a number of dollars".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Args as _;
+    use expect_test::expect_file;
+
+    use super::ControllerArgs;
+
+    /// One row per flag, made from the flags themselves.
+    #[test]
+    fn reference_of_settings() {
+        let command = ControllerArgs::augment_args(clap::Command::new("controller"));
+        let mut page = String::from(
+            "# Settings of the controller\n\nA flag goes before its environment variable. This page is made from the flags by a test.\n\n\
+             | flag | variable | default | meaning |\n| --- | --- | --- | --- |\n",
+        );
+        for argument in command.get_arguments() {
+            let flag = argument.get_long().unwrap_or_default();
+            let variable = argument.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
+            let defaults: Vec<String> =
+                argument.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
+            let meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            let row =
+                format!("| `--{flag}` | {variable} | {} | {} |\n", defaults.join(" "), meaning.replace('|', "or"));
+            page.push_str(&row);
+        }
+        expect_file!["../../../../docs/settings.md"].assert_eq(&page);
+    }
+}

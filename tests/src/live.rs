@@ -42,9 +42,23 @@ pub fn build(root: &Path) -> Result<PathBuf, Failure> {
     Ok(root.join("target/debug/stowage"))
 }
 
+/// The same with optimisation, for measuring.
+pub fn build_release(root: &Path) -> Result<PathBuf, Failure> {
+    let args = ["build", "--quiet", "--release", "-p", "stowage-cli", "--features", "controller"];
+    if !Command::new("cargo").args(args).current_dir(root).status()?.success() {
+        return Err("the controller does not build".into());
+    }
+    Ok(root.join("target/release/stowage"))
+}
+
 impl Live {
     /// Starts everything but a controller.
     pub fn start(stowage: &Path, tools: &Path, behaviour: &Value) -> Result<Self, Failure> {
+        Self::start_with(stowage, tools, behaviour, &cases::catalog())
+    }
+
+    /// The same with other types.
+    pub fn start_with(stowage: &Path, tools: &Path, behaviour: &Value, types: &Value) -> Result<Self, Failure> {
         let mut plane = ControlPlane::start(tools)?;
         plane.manage(tools)?;
         let definitions = Command::new(stowage).arg("crds").output()?;
@@ -57,7 +71,7 @@ impl Live {
         {
             plane.wait(list, |plane| Ok(plane.get(&format!("/apis/{list}")).is_ok()))?;
         }
-        std::fs::write(plane.folder().join("types.json"), cases::catalog().to_string())?;
+        std::fs::write(plane.folder().join("types.json"), types.to_string())?;
         std::fs::write(plane.folder().join("behaviour.json"), behaviour.to_string())?;
         let address = format!("127.0.0.1:{}", free_port()?);
         let mut live = Self {
@@ -124,6 +138,49 @@ impl Live {
         self.controllers.push(Some(child));
         self.metrics.push(metrics);
         Ok(number)
+    }
+
+    /// Starts Karpenter with its kwok provider; returns its number.
+    pub fn karpenter(&mut self, binary: &Path) -> Result<usize, Failure> {
+        let number = self.controllers.len();
+        let log = std::fs::File::create(self.plane.folder().join(format!("controller-{number}.log")))?;
+        let (metrics, probes) = (free_port()?, free_port()?);
+        let child = Command::new(binary)
+            .env("KUBECONFIG", self.plane.kubeconfig())
+            .env("DISABLE_LEADER_ELECTION", "true")
+            .env("METRICS_PORT", metrics.to_string())
+            .env("HEALTH_PROBE_PORT", probes.to_string())
+            .env("INSTANCE_TYPES_FILE_PATH", self.plane.folder().join("types.json"))
+            .env("SYSTEM_NAMESPACE", "kube-system")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.controllers.push(Some(child));
+        self.metrics.push(format!("127.0.0.1:{metrics}"));
+        Ok(number)
+    }
+
+    /// Whether a controller serves its metrics and made the pool ready.
+    pub fn is_ready(&self, number: usize) -> Result<bool, Failure> {
+        let pool = self.plane.get("/apis/karpenter.sh/v1/nodepools/default")?;
+        let conditions = pool["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
+        Ok(ready && agent().get(format!("http://{}/metrics", self.metrics[number])).call().is_ok())
+    }
+
+    /// Pods of the default namespace that have a node.
+    pub fn bound(&self) -> Result<usize, Failure> {
+        let pods = self.list("/api/v1/namespaces/default/pods")?;
+        Ok(pods.iter().filter(|pod| pod["spec"]["nodeName"].is_string()).count())
+    }
+
+    /// The most memory that a controller has used, in MB.
+    pub fn memory(&self, number: usize) -> Result<f64, Failure> {
+        let child = self.controllers.get(number).and_then(Option::as_ref).ok_or("no such controller")?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+        Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? / 1024.0)
     }
 
     /// Ends the cloud and begins another, as somebody else.

@@ -314,16 +314,21 @@ impl Live {
     /// Waits until something holds.
     pub fn until(&self, what: &str, done: impl Fn(&Self) -> Result<bool, Failure>) -> Result<(), Failure> {
         self.plane.wait_for(what, Duration::from_secs(90), |_| done(self)).map_err(|error| {
-            let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/scenarios");
-            let copied = std::fs::create_dir_all(&kept).and_then(|()| {
-                (0..self.controllers.len())
-                    .map(|n| format!("controller-{n}.log"))
-                    .chain(["cloud.log".to_owned()])
-                    .try_for_each(|name| std::fs::copy(self.plane.folder().join(&name), kept.join(&name)).map(|_| ()))
-            });
+            let copied = self.keep_logs();
             let logs = if copied.is_ok() { "logs are in target/scenarios" } else { "its logs were not kept" };
             format!("{error}; {logs}").into()
         })
+    }
+
+    /// Keeps what controllers and cloud wrote, in target/scenarios.
+    pub fn keep_logs(&self) -> Result<(), std::io::Error> {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/scenarios");
+        std::fs::create_dir_all(&kept)?;
+        let names = (0..self.controllers.len()).map(|n| format!("controller-{n}.log")).chain(["cloud.log".to_owned()]);
+        for name in names {
+            std::fs::copy(self.plane.folder().join(&name), kept.join(&name))?;
+        }
+        Ok(())
     }
 
     /// A NodePool that is fine.

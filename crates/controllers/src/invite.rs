@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::context::{Context, locked};
 use crate::steering;
-use crate::view::View;
+use crate::view::{View, is};
 
 /// Runs until it is dropped.
 pub async fn run(ctx: Arc<Context>) {
@@ -27,8 +27,10 @@ pub async fn run(ctx: Arc<Context>) {
         let due: Vec<(String, String)> = {
             let planned = locked(&ctx.planned);
             let uids = waiting.keys().copied().collect();
+            let registered = view.claims.iter().filter(|(_, claim)| is(claim, "Registered"));
+            let joined = registered.map(|(name, _)| name.as_str()).collect();
             let token = |uid: String| Some((planned.get(&uid)?.token.clone()?, uid));
-            steering::due(&planned, &uids).into_iter().filter_map(token).collect()
+            steering::due(&planned, &uids, &joined).into_iter().filter_map(token).collect()
         };
         let mut calls = futures::stream::FuturesUnordered::new();
         for (token, uid) in due {

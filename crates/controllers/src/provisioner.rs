@@ -29,11 +29,15 @@ use crate::state::named;
 use crate::steering::{self, Place};
 use crate::view::View;
 
+/// Between two tries to give static pools what they owe.
+const STANDING_PERIOD: Duration = Duration::from_secs(5);
+
 /// Runs until it is dropped.
 pub async fn run(ctx: Arc<Context>) {
     let mut window = Window::new(ctx.settings.rhythm);
     let mut lately = Lately::default();
     let mut number = 0;
+    let mut standing: Option<Instant> = None;
     let mut changes = ctx.state.changes();
     loop {
         let view = View::take(&ctx.state);
@@ -45,7 +49,9 @@ pub async fn run(ctx: Arc<Context>) {
             buffers.iter().filter_map(|buffer| Some(format!("{} {:?}", buffer.uid()?, buffer.metadata.generation))),
         );
         ctx.metrics.waiting(waiting.len());
-        let owed = owes_standing(&ctx, &view);
+        // Static pools are not tried again at once where they could not be served.
+        let rested = standing.is_none_or(|at| ctx.clock.instant().duration_since(at) >= STANDING_PERIOD);
+        let owed = rested && owes_standing(&ctx, &view);
         let turn = if owed { Turn::Close } else { window.look(&waiting, ctx.clock.instant()) };
         let until = match turn {
             Turn::Close => {
@@ -54,11 +60,16 @@ pub async fn run(ctx: Arc<Context>) {
                     warn!(%why, "a pass gave no plan; it is tried again");
                     ctx.metrics.failed_pass();
                 }
-                if owed { Some(ctx.clock.instant() + Duration::from_secs(5)) } else { None }
+                if owed {
+                    standing = Some(ctx.clock.instant());
+                }
+                None
             }
             Turn::Wait(until) => Some(until),
             Turn::Idle => None,
         };
+        // A burst of changes is looked at once.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         tokio::select! {
             _ = changes.changed() => {}
             () = ctx.stirred.notified() => window.stir(),

@@ -83,9 +83,10 @@ pub fn nominations<'a>(
     all
 }
 
-/// Pods that may be let in now: those whose plan has no waiting pod of an earlier
-/// wave.
-pub fn due(planned: &Planned, waiting: &BTreeSet<&str>) -> Vec<String> {
+/// Pods that may be let in now: those whose node is there, and whose plan has no
+/// waiting pod of an earlier wave. A pod that is let in before its node is there
+/// makes the scheduler try, fail, and wait longer each time.
+pub fn due(planned: &Planned, waiting: &BTreeSet<&str>, joined: &BTreeSet<&str>) -> Vec<String> {
     let mut first: BTreeMap<u64, usize> = BTreeMap::new();
     for (_, place) in planned.iter().filter(|(uid, _)| waiting.contains(uid.as_str())) {
         let wave = first.entry(place.plan).or_insert(place.wave);
@@ -94,7 +95,7 @@ pub fn due(planned: &Planned, waiting: &BTreeSet<&str>) -> Vec<String> {
     planned
         .iter()
         .filter(|(uid, place)| !place.invited && place.token.is_some() && waiting.contains(uid.as_str()))
-        .filter(|(_, place)| first.get(&place.plan) == Some(&place.wave))
+        .filter(|(_, place)| first.get(&place.plan) == Some(&place.wave) && joined.contains(place.claim.as_str()))
         .map(|(uid, _)| uid.clone())
         .collect()
 }
@@ -132,9 +133,11 @@ mod tests {
             ("c".to_owned(), place(2, 0, false)),
         ]
         .into();
-        assert_eq!(due(&planned, &["a", "b", "c"].into()), ["c"]);
-        assert_eq!(due(&planned, &["b", "c"].into()), ["b", "c"]);
-        assert!(due(&planned, &BTreeSet::new()).is_empty());
+        let joined = BTreeSet::from(["c"]);
+        assert_eq!(due(&planned, &["a", "b", "c"].into(), &joined), ["c"]);
+        assert_eq!(due(&planned, &["b", "c"].into(), &joined), ["b", "c"]);
+        assert!(due(&planned, &BTreeSet::new(), &joined).is_empty());
+        assert!(due(&planned, &["b", "c"].into(), &BTreeSet::new()).is_empty());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use stowage_tests::live::{self, Live};
-use stowage_tests::{Failure, control_plane, planner};
+use stowage_tests::{Failure, control_plane};
 
 fn main() -> ExitCode {
     match run() {
@@ -52,8 +52,8 @@ fn run() -> Result<(), Failure> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no root")?;
     let tools = control_plane::tools(root)?;
     let karpenter = control_plane::built(root, "karpenter")?.join("karpenter");
-    let types = types(&planner::build(root)?)?;
     let stowage = live::build_release(root)?;
+    let types = types(&stowage)?;
     println!("| | pods bound | seconds | nodes | $/h | MB |\n| --- | --- | --- | --- | --- | --- |");
     for name in ["Karpenter", "Stowage"] {
         let behaviour = json!({ "bootMillis": 0, "endMillis": 0 });
@@ -64,6 +64,7 @@ fn run() -> Result<(), Failure> {
             _ => live.karpenter(&karpenter)?,
         };
         let report = measure(&live, process, pods, &types)?;
+        live.keep_logs()?;
         println!(
             "| {name} | {} of {pods} | {:.1} | {} | {:.4} | {:.0} |",
             report.bound, report.seconds, report.nodes, report.price, report.megabytes

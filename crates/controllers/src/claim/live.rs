@@ -190,6 +190,9 @@ fn facts<'a>(
 
 async fn act(ctx: &Context, view: &View, claim: &NodeClaim, step: &'static str, call: Call, memory: Memory) -> Went {
     let name = claim.name_any();
+    if ctx.settings.dry_run {
+        return Went::Wrong(format!("dry run: would {step}"));
+    }
     info!(node_claim = %name, step, "claim");
     ctx.metrics.step(step);
     let claims: Api<NodeClaim> = Api::all(ctx.client.clone());
@@ -229,9 +232,6 @@ fn told<T>(answer: Result<T, kube::Error>) -> Went {
 }
 
 async fn delete(ctx: &Context, api: &Api<NodeClaim>, claim: &NodeClaim, reason: &'static str) -> Went {
-    if ctx.settings.dry_run {
-        return Went::Wrong(format!("dry run: would delete the claim ({reason})"));
-    }
     ctx.metrics.disrupted(reason, claim.labels().get(labels::NODEPOOL).map_or("", String::as_str));
     let same = Preconditions { uid: claim.uid(), resource_version: None };
     told(api.delete(&claim.name_any(), &DeleteParams::default().preconditions(same)).await)
@@ -257,9 +257,6 @@ async fn evict(ctx: &Context, claim: &NodeClaim, pods: &[(String, String)]) -> W
 }
 
 async fn launch_it(ctx: &Context, view: &View, claim: &NodeClaim, attempt: u32, memory: Memory) -> Went {
-    if ctx.settings.dry_run {
-        return Went::Wrong("dry run: nothing is launched".to_owned());
-    }
     let request = match request(ctx, view, claim, attempt) {
         Ok(request) => request,
         Err(why) => return Went::Wrong(why),

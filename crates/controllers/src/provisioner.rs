@@ -94,8 +94,9 @@ fn nominations(ctx: &Context, view: &View) -> BTreeMap<String, String> {
             ctx.metrics.landed(wanted.as_ref() == Some(&bound));
         }
     }
+    // A pass ends when its claims are seen, so a claim that is not there is gone.
     planned.retain(|uid, place| {
-        live.contains(uid.as_str()) && view.claims.get(&place.claim).is_none_or(|claim| steering::expects(claim))
+        live.contains(uid.as_str()) && view.claims.get(&place.claim).is_some_and(|claim| steering::expects(claim))
     });
     steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
 }

@@ -82,13 +82,9 @@ async fn resolved(name: &str) -> Result<SocketAddr, Failure> {
 
 /// Names must differ between processes; nothing else depends on it.
 fn seed() -> u64 {
-    let now = jiff_nanos();
-    now ^ (u64::from(std::process::id()) << 32)
-}
-
-fn jiff_nanos() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos() & u128::from(u64::MAX)).unwrap_or(0))
+    let nanos = since.map_or(0, |since| u64::try_from(since.as_nanos() & u128::from(u64::MAX)).unwrap_or(0));
+    nanos ^ (u64::from(std::process::id()) << 32)
 }
 
 fn settings(args: &ControllerArgs) -> Settings {

@@ -10,9 +10,9 @@ use stowage_k8s::v1::Ec2NodeClass;
 use stowage_model::{CapacityType, Code, InstanceType, Node, Price, labels, quantity};
 
 use crate::args::{Allocatable, MachineArgs};
-use crate::digest::Digest;
 use crate::error::Failure;
 use crate::input;
+use stowage_model::Digest;
 
 /// The embedded catalogue or a file.
 #[derive(Debug)]

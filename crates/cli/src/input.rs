@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use stowage_k8s::Cluster;
 use stowage_model::Code;
 
-use crate::digest::Digest;
 use crate::error::{Exit, Failure};
+use stowage_model::Digest;
 
 /// The largest file that is read.
 const MOST_BYTES: u64 = 2 << 30;

@@ -6,7 +6,6 @@ mod catalog;
 mod catalog_command;
 mod check;
 mod crds;
-mod digest;
 mod error;
 mod explain;
 mod input;

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stowage_k8s::Cluster;
 use stowage_k8s::cluster::{Notes, Replan, Settings};
-use stowage_model::{CapacityType, Daemon, MinValues, Preferences, Problem, Requirement, labels};
+use stowage_model::{CapacityType, Daemon, Digest, MinValues, Preferences, Problem, Requirement, labels};
 
 use crate::args::{InputArgs, MachineArgs, MinValuesChoice, PreferenceChoice, ReplanChoice};
+use crate::assumptions;
 use crate::catalog::Catalog;
 use crate::error::Failure;
 use crate::input::{self, Input};
 use crate::pools::Pools;
-use crate::{assumptions, digest::Digest};
 
 /// A problem with everything a report says about where it came from.
 #[derive(Debug)]

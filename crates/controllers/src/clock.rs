@@ -1,19 +1,14 @@
-//! Time as an argument.
+//! The time of day as an argument. Waiting is by tokio's own instants, which a test
+//! can pause.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
-/// Tells the time. `now` is for what objects carry; `instant` is for waiting, and
-/// never goes back.
+/// Tells the time that objects carry.
 pub trait Clock: Send + Sync {
     /// The time of day.
     fn now(&self) -> Timestamp;
-    /// A local point in time.
-    fn instant(&self) -> Instant {
-        Instant::now()
-    }
 }
 
 /// The machine's own clock.

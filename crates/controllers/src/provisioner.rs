@@ -50,9 +50,9 @@ pub async fn run(ctx: Arc<Context>) {
         );
         ctx.metrics.waiting(waiting.len());
         // Static pools are not tried again at once where they could not be served.
-        let rested = standing.is_none_or(|at| ctx.clock.instant().duration_since(at) >= STANDING_PERIOD);
+        let rested = standing.is_none_or(|at| Instant::now().duration_since(at) >= STANDING_PERIOD);
         let owed = rested && owes_standing(&ctx, &view);
-        let turn = if owed { Turn::Close } else { window.look(&waiting, ctx.clock.instant()) };
+        let turn = if owed { Turn::Close } else { window.look(&waiting, Instant::now()) };
         let until = match turn {
             Turn::Close => {
                 number += 1;
@@ -61,7 +61,7 @@ pub async fn run(ctx: Arc<Context>) {
                     ctx.metrics.failed_pass();
                 }
                 if owed {
-                    standing = Some(ctx.clock.instant());
+                    standing = Some(Instant::now());
                 }
                 None
             }
@@ -177,7 +177,7 @@ async fn pass(
     lately: &mut Lately,
     number: u64,
 ) -> Result<(), String> {
-    let started = ctx.clock.instant();
+    let started = Instant::now();
     let (assembled, gathered) = posed(ctx, view, nominated, number)?;
     for (why, (count, example)) in &assembled.notes.left_out {
         info!(pass = number, count, %example, "pods left out: {why}");
@@ -189,7 +189,7 @@ async fn pass(
     let deadline = Deadline(started + settings.plan_time);
     let solved = tokio::task::spawn_blocking(move || plan::solve(problem, &settings, &deadline));
     let judged = solved.await.map_err(|error| error.to_string())??;
-    let mut allowance = Allowance::new(&ctx.settings.caps, nodes, spending, lately.count(ctx.clock.instant()));
+    let mut allowance = Allowance::new(&ctx.settings.caps, nodes, spending, lately.count(Instant::now()));
     let standing = plan::standing(&gathered, &view.pools, &mut allowance, || ctx.suffix());
     let (creations, capped) =
         plan::creations(&judged, &gathered, &view.pools, &ctx.settings, &mut allowance, || ctx.suffix());
@@ -224,7 +224,7 @@ async fn create(ctx: &Context, creations: Vec<Creation>, lately: &mut Lately) ->
                 let pool = claim.labels().get(labels::NODEPOOL).cloned().unwrap_or_default();
                 info!(node_claim = %claim.name_any(), node_pool = %pool, pods = creation.pods.len(), price = %creation.price, "claim created");
                 ctx.metrics.created(&pool);
-                lately.note(ctx.clock.instant());
+                lately.note(Instant::now());
                 created.push(creation);
             }
             Err(error) => {

@@ -1,5 +1,12 @@
 //! Durations as Go writes them: `1h30m`, `2.5s`, and Karpenter's `Never`.
 
+use std::time::Duration;
+
+/// A duration that is not negative. `None` also for `Never`.
+pub fn span(text: &str) -> Option<Duration> {
+    parse(text).and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos)
+}
+
 /// A duration in nanoseconds. `None` for anything that `time.ParseDuration`
 /// would refuse, or that is beyond its 64 bits.
 pub fn parse(text: &str) -> Option<i64> {

@@ -113,8 +113,7 @@ pub(crate) struct SnapshotArgs {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let nanos = duration::parse(text).and_then(|nanos| u64::try_from(nanos).ok());
-    nanos.map(Duration::from_nanos).ok_or_else(|| "is not a duration such as 10s or 1m30s".to_owned())
+    duration::span(text).ok_or_else(|| "is not a duration such as 10s or 1m30s".to_owned())
 }
 
 fn dollars(text: &str) -> Result<Price, String> {

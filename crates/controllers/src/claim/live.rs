@@ -274,7 +274,7 @@ async fn launch_it(ctx: &Context, view: &View, claim: &NodeClaim, attempt: u32, 
     match answer {
         Ok(instance) => publish(ctx, &claims, &facts, &instance).await,
         Err(ProviderError::InsufficientCapacity(sold)) => {
-            let now = ctx.clock.instant();
+            let now = Instant::now();
             let note = format!("none of {} offers has capacity now; pods are planned again without them", sold.len());
             locked(&ctx.sold_out).extend(sold.into_iter().map(|offer| (offer, now)));
             ctx.stirred.notify_one();

@@ -22,7 +22,7 @@ pub(super) fn report(
     capped: &BTreeSet<&'static str>,
 ) {
     let plan = &judged.plan;
-    let seconds = ctx.clock.instant().duration_since(started).as_secs_f64();
+    let seconds = Instant::now().duration_since(started).as_secs_f64();
     ctx.metrics.pass(&Pass {
         seconds,
         price: plan.price().dollars(),

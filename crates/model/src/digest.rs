@@ -1,9 +1,9 @@
-//! A short fingerprint of an input, so that a reader can tell two runs' inputs
-//! apart. FNV-1a, 64 bits: it identifies, it does not protect.
+//! A short fingerprint, the same on every machine and in every version: tells two
+//! runs' inputs, two templates or two clusters apart. FNV-1a, 64 bits: it identifies, it does not protect.
 
 /// The fingerprint of some bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Digest(u64);
+pub struct Digest(u64);
 
 impl Default for Digest {
     fn default() -> Self {
@@ -12,7 +12,8 @@ impl Default for Digest {
 }
 
 impl Digest {
-    pub(crate) fn add(&mut self, bytes: &[u8]) {
+    /// Takes more bytes in.
+    pub fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }

@@ -8,6 +8,8 @@ mod attachments;
 mod buffers;
 mod default_spread;
 mod expand;
+mod fleet;
+mod guard;
 mod intake;
 mod pods;
 mod snapshot;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{LimitRange, Node, PodTemplate};
 use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::CSINodeDriver;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -33,9 +36,11 @@ use crate::lower::{self};
 use crate::object::Object;
 use crate::v1;
 
+pub use fleet::{Blockers, FleetSettings};
 pub use pods::PodState;
 pub use snapshot::{Assembled, Notes, Replan, Settings};
 
+use guard::Guard;
 use pods::{Bare, PodRecord};
 
 /// The most nodes that a static pool is taken to be waiting for.
@@ -49,8 +54,12 @@ pub struct Cluster {
     label_sets: Interner<BTreeMap<String, String>>,
     names: Interner<Arc<str>>,
     owners: Interner<Bare>,
+    guards: Interner<Guard>,
     nodes: BTreeMap<String, Node>,
     claims: BTreeMap<String, v1::NodeClaim>,
+    /// As written, for what lowering leaves out.
+    pool_objects: BTreeMap<String, v1::NodePool>,
+    pod_budgets: BTreeMap<(String, String), PodDisruptionBudget>,
     pools: BTreeMap<String, NodePool>,
     /// Pools that keep so many nodes, whatever the pods are.
     static_pools: BTreeMap<String, (NodePool, i64)>,
@@ -111,6 +120,7 @@ impl Cluster {
     fn apply_pool(&mut self, pool: &v1::NodePool) -> Result<(), ObjectError> {
         let name = self.once("NodePool", &pool.metadata)?.1;
         let lowered = lower::node_pool::lower(pool).map_err(|e| e.of(format!("NodePool {name}")))?;
+        self.pool_objects.insert(name.clone(), pool.clone());
         match pool.spec.replicas {
             Some(replicas) if replicas < 0 => {
                 return Err(ObjectError {
@@ -209,12 +219,17 @@ impl Cluster {
                 self.buffers.push(*o);
                 Ok(())
             }
+            Object::PodDisruptionBudget(o) => {
+                let key = self.once("PodDisruptionBudget", &o.metadata)?;
+                self.pod_budgets.insert(key, *o);
+                Ok(())
+            }
             Object::PodTemplate(o) => {
                 let key = self.once("PodTemplate", &o.metadata)?;
                 self.pod_templates.insert(key, *o);
                 Ok(())
             }
-            // Needed to disrupt nodes, or implied by other objects: nothing to plan from.
+            // Implied by other objects: nothing to plan from.
             _ => Ok(()),
         }
     }

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+/// From `then` until `now`; nothing where it is still to come.
+pub fn since(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+}
+
 /// A duration that is not negative. `None` also for `Never`.
 pub fn span(text: &str) -> Option<Duration> {
     parse(text).and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos)

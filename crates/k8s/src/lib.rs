@@ -6,12 +6,14 @@
 
 pub mod cluster;
 pub mod conditions;
+pub mod drift;
 pub mod duration;
 pub mod error;
 pub mod intern;
 pub mod lower;
 pub mod names;
 pub mod object;
+pub mod pod;
 pub mod raise;
 pub mod scheduler_configuration;
 pub mod v1;

@@ -41,3 +41,7 @@ pub const EPHEMERAL_TAINTS: [&str; 4] = [
 ];
 /// The same, by prefix.
 pub const READINESS_TAINTS: &str = "readiness.k8s.io/";
+/// On a claim that is being replaced: why, since when, and by which claims, as JSON.
+pub const REPLACED_BY: &str = "stowage.sh/replaced-by";
+/// On a claim that replaces others: their names.
+pub const REPLACES: &str = "stowage.sh/replaces";

@@ -8,6 +8,7 @@
 pub mod certificate;
 pub mod codes;
 pub mod digest;
+pub mod fleet;
 pub mod instance_type;
 pub mod labels;
 pub mod launch;
@@ -28,6 +29,7 @@ pub mod volume;
 pub use certificate::{Certificate, CertificateKind, ResourcePrices, UNITS_PER_NANO, Unit};
 pub use codes::{Code, Reason};
 pub use digest::Digest;
+pub use fleet::{Care, Fleet, Machine};
 pub use instance_type::{CapacityType, InstanceType, Offering, Reservation};
 pub use launch::{LaunchLabels, Variant};
 pub use node::Node;

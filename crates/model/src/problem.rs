@@ -139,6 +139,25 @@ impl Problem {
         Ok(problem)
     }
 
+    /// The same question with other pods and nodes, both in their order; the shapes,
+    /// and what can be launched, stay.
+    pub fn with(&self, pods: Vec<Pod>, nodes: Vec<Node>) -> Self {
+        Self {
+            pods,
+            nodes,
+            shapes: self.shapes.clone(),
+            workloads: self.workloads.clone(),
+            pools: self.pools.clone(),
+            type_sets: self.type_sets.clone(),
+            daemons: self.daemons.clone(),
+            groups: self.groups.clone(),
+            preferences: self.preferences,
+            min_values: self.min_values,
+            min_alternatives: self.min_alternatives,
+            variants: self.variants.clone(),
+        }
+    }
+
     /// The launch that a planned node names.
     pub fn launch_of<'a>(&'a self, node: &'a NewNode, variant: &'a Variant) -> Option<LaunchLabels<'a>> {
         let pool = self.pools.iter().find(|pool| pool.name == node.pool)?;

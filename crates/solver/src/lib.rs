@@ -34,7 +34,7 @@ mod limits;
 mod lp;
 mod monitor;
 mod packing;
-mod parallel;
+pub mod parallel;
 mod random;
 mod reduce;
 pub mod replay;

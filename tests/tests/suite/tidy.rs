@@ -46,6 +46,11 @@ fn the_arrows_between_crates_point_one_way() {
         ("stowage-verify", "stowage-solver", "the judge shares nothing with the solver"),
         ("stowage-verify", "good_lp", "the judge trusts no LP solver"),
         ("stowage-verify", "stowage-k8s", "the judge knows no API types"),
+        ("stowage-disruption", "stowage-k8s", "disruption knows no API types"),
+        ("stowage-disruption", "stowage-verify", "disruption does not judge itself"),
+        ("stowage-disruption", "stowage-cloud", "disruption knows no cloud"),
+        ("stowage-disruption", "tokio", "the core is synchronous"),
+        ("stowage-k8s", "stowage-disruption", "lowering does not decide"),
         ("stowage-cloud", "kube", "the catalogue knows no API machinery"),
         ("stowage-cloud", "stowage-k8s", "the catalogue knows no API types"),
         ("stowage-k8s", "stowage-solver", "lowering does not solve"),
@@ -89,7 +94,7 @@ fn the_core_has_no_clock_no_files_no_environment() {
         "async fn",
         "HashMap::new().iter",
     ];
-    for core in ["model", "solver", "verify"] {
+    for core in ["model", "solver", "verify", "disruption"] {
         for file in sources(&root().join("crates").join(core).join("src")) {
             let text = std::fs::read_to_string(&file).unwrap();
             for word in banned {

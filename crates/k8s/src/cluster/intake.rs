@@ -10,7 +10,7 @@ use super::attachments::Attachments;
 use super::buffers::BUFFER;
 use super::expand::Expanded;
 use super::pods::{PodRecord, PodState};
-use super::snapshot::{Notes, Replan, Settings};
+use super::snapshot::{Lifted, Notes, Replan, Settings};
 use super::topology::Groups;
 use crate::error::ObjectError;
 use crate::intern::Interner;
@@ -32,13 +32,22 @@ impl Cluster {
             Replan::Pending => false,
             Replan::Auto => self.nodes.is_empty() && self.claims.is_empty(),
         };
-        for pod in &self.pods {
+        for (record, pod) in self.pods.iter().enumerate() {
             let node = pod.node.and_then(|node| nodes.get_mut(&**self.names.get(node)));
             let leave_out = |notes: &mut Notes, why: &'static str| {
                 let entry = notes.left_out.entry(why).or_insert_with(|| (0, self.full_name(pod)));
                 entry.0 += 1;
             };
             match (pod.state, node) {
+                (PodState::Bound, Some(node)) if (settings.lifted)(&node.name) => {
+                    let namespace = self.names.get(pod.namespace).clone();
+                    let owner = self.owners.get(pod.owner);
+                    let workload = workload(&namespace, &owner.kind, &owner.name);
+                    let (key, node) = ((namespace.clone(), pod.name.clone()), node.name.clone());
+                    builder.lifted.push(Lifted { pod: key, node, record });
+                    let lowered = Lowered::Indexed(pod.shape, pod.labels);
+                    self.plan(builder, notes, namespace, pod.name.clone(), workload, lowered)?;
+                }
                 (PodState::Bound | PodState::Leaving | PodState::Daemon | PodState::Mirror, Some(node)) => {
                     self.occupy(node, pod, builder)?;
                     notes.bound += 1;
@@ -244,6 +253,7 @@ pub(super) struct Builder {
     pub(super) workloads: Interner<Workload>,
     pub(super) pods: Vec<Pod>,
     pub(super) groups: Groups,
+    pub(super) lifted: Vec<Lifted>,
     attachments: Attachments,
     /// Shape by lowered pod, and by namespace and labels where they matter.
     known: HashMap<(u32, u32, u32), u32>,
@@ -256,6 +266,7 @@ impl Builder {
             workloads: Interner::default(),
             pods: Vec::new(),
             groups,
+            lifted: Vec::new(),
             attachments,
             known: HashMap::new(),
         }

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use stowage_model::Resources;
 
 use super::Cluster;
+use super::guard::Guard;
 use crate::error::ObjectError;
 use crate::lower;
 use crate::lower::workload::controllers;
@@ -48,6 +49,8 @@ pub(super) struct PodRecord {
     /// Index of the node's name, where it has one.
     pub(super) node: Option<u32>,
     pub(super) state: PodState,
+    /// Index of what protects it.
+    pub(super) guard: u32,
 }
 
 /// Kind and name of a controller; empty for bare pods.
@@ -118,6 +121,7 @@ impl Cluster {
                 .or_else(|| nominated(pod))
                 .map(|n| self.names.index(n.into())),
             state,
+            guard: self.guards.index(Guard::of(pod)),
         };
         self.pods.push(record);
         Ok(())

@@ -1,6 +1,7 @@
 //! From the index to a problem.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use stowage_model::{
     Code, Daemon, InstanceType, Node, NodePool, NodeTerm, PodShape, Price, Problem, Requirements, ResourceName,
@@ -46,6 +47,9 @@ pub struct Settings<'a> {
     pub expand: bool,
     /// What an existing node costs.
     pub price_of: &'a dyn Fn(&Node) -> Option<Price>,
+    /// Whether running pods on this node are planned afresh too, without being
+    /// counted on it. The answer says where they are.
+    pub lifted: &'a dyn Fn(&str) -> bool,
     /// Whether a pod belongs to the question, by namespace and labels.
     pub wanted: &'a dyn Fn(&str, &BTreeMap<String, String>) -> bool,
 }
@@ -69,10 +73,23 @@ pub struct Notes {
     pub unsized_claims: Vec<String>,
 }
 
+/// A running pod that is planned afresh.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lifted {
+    /// Its namespace and name.
+    pub pod: (Arc<str>, Box<str>),
+    /// Its node.
+    pub node: String,
+    /// Its place in the index.
+    pub(super) record: usize,
+}
+
 /// A problem and what was noticed while stating it.
 pub struct Assembled {
     /// The problem.
     pub problem: Problem,
+    /// Running pods that were lifted off their nodes.
+    pub lifted: Vec<Lifted>,
     /// What was noticed.
     pub notes: Notes,
 }
@@ -116,7 +133,7 @@ impl Cluster {
             daemons,
             groups: builder.groups.into_list(),
         })?;
-        Ok(Assembled { problem, notes })
+        Ok(Assembled { problem, lifted: builder.lifted, notes })
     }
 
     /// Pods are too many to remember each name on arrival, so twins are found here.

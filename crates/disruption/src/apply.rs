@@ -1,0 +1,65 @@
+//! The fleet as it is once commands were carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stowage_model::fleet::{Fleet, Machine};
+use stowage_model::{Node, Resources};
+
+use crate::command::{Command, Target};
+
+/// Carries out `commands` of one decision; `wave` tells new nodes' names apart.
+pub fn apply(fleet: &Fleet, commands: &[Command], wave: usize) -> Fleet {
+    let gone: BTreeSet<&str> = commands.iter().flat_map(|c| c.remove.iter().map(String::as_str)).collect();
+    let mut nodes: Vec<(Node, Option<Machine>)> = fleet
+        .problem
+        .nodes
+        .iter()
+        .zip(&fleet.machines)
+        .filter(|(node, _)| !gone.contains(node.name.as_str()))
+        .map(|(node, machine)| (node.clone(), machine.clone()))
+        .collect();
+    let mut home_of: Vec<Option<String>> =
+        fleet.homes.iter().map(|home| home.map(|home| fleet.problem.nodes[home as usize].name.clone())).collect();
+    for (index, command) in commands.iter().enumerate() {
+        let name = |place: usize| format!("{}-new-{wave}-{index}-{place}", command.launch[place].pool);
+        for place in 0..command.launch.len() {
+            nodes.extend(launched(fleet, command, place, name(place)));
+        }
+        for (pod, target) in &command.moves {
+            home_of[*pod as usize] = Some(match target {
+                Target::Node(node) => node.clone(),
+                Target::New(place) => name(*place),
+            });
+        }
+    }
+    nodes.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+    let place: BTreeMap<String, u32> = (0_u32..).zip(&nodes).map(|(i, (node, _))| (node.name.clone(), i)).collect();
+    let homes = home_of.into_iter().map(|home| home.and_then(|name| place.get(&name).copied())).collect();
+    let (nodes, machines): (Vec<Node>, Vec<Option<Machine>>) = nodes.into_iter().unzip();
+    Fleet {
+        problem: fleet.problem.with(fleet.problem.pods.clone(), nodes),
+        homes,
+        machines,
+        care: fleet.care.clone(),
+        policies: fleet.policies.clone(),
+        pod_budgets: fleet.pod_budgets.clone(),
+    }
+}
+
+/// A new node, as if it had been there for ever.
+fn launched(fleet: &Fleet, command: &Command, place: usize, name: String) -> Option<(Node, Option<Machine>)> {
+    let new = &command.launch[place];
+    let problem = &fleet.problem;
+    let pool = problem.pools.iter().position(|pool| pool.name == new.pool)?;
+    let variant = problem.variants(pool).iter().find(|variant| variant.labels == new.labels)?;
+    let mut node = problem.launch_of(new, variant)?.node(name.clone());
+    let mut reserved = Resources::new();
+    for daemon in &problem.daemons {
+        if daemon.runs_on(|key| node.label(key), &node.taints) {
+            reserved.add(&daemon.shape.requests);
+        }
+    }
+    node.reserved = reserved;
+    let machine = Machine { claim: name, pool: new.pool.clone(), initialized: true, ready: true, ..Machine::default() };
+    Some((node, Some(machine)))
+}

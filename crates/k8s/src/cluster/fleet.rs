@@ -1,0 +1,306 @@
+//! From the index to what disruption decides upon.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use stowage_model::fleet::{Budget, Care, Consolidation, Fleet, Hold, Machine, PodBudget, Policy, Share, Window};
+use stowage_model::labels;
+
+use super::guard::LeftAlone;
+use super::pods::{PodRecord, PodState};
+use super::snapshot::{Assembled, Notes};
+use super::{Cluster, Settings};
+use crate::error::ObjectError;
+use crate::{conditions, drift, duration, lower, names, v1};
+
+/// Whose rules say which pods hold a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Blockers {
+    /// Karpenter's: annotations and PodDisruptionBudgets.
+    #[default]
+    Karpenter,
+    /// Also cluster-autoscaler's: `safe-to-evict`, local storage, bare pods,
+    /// kube-system without a PodDisruptionBudget.
+    ClusterAutoscaler,
+}
+
+/// What the caller decides.
+pub struct FleetSettings<'a> {
+    /// As for a plan; which nodes are lifted is decided here.
+    pub question: Settings<'a>,
+    /// Whose rules hold nodes.
+    pub blockers: Blockers,
+    /// Now.
+    pub now: Timestamp,
+    /// Claims, by name, that pods are expected on.
+    pub nominated: &'a BTreeSet<String>,
+}
+
+impl Cluster {
+    /// What disruption decides upon.
+    pub fn fleet(&self, settings: FleetSettings<'_>) -> Result<(Fleet, Notes), ObjectError> {
+        let FleetSettings { question, blockers, now, nominated } = settings;
+        let claims = self.claims_by_node();
+        let ours = |name: &str| claims.contains_key(name);
+        let Assembled { problem, lifted, notes } = self.problem(Settings { lifted: &ours, ..question })?;
+        let place: HashMap<&str, u32> =
+            (0_u32..).zip(&problem.nodes).map(|(i, node)| (node.name.as_str(), i)).collect();
+        let index: HashMap<(&str, &str), usize> =
+            problem.pods.iter().enumerate().map(|(i, pod)| ((&*pod.namespace, &*pod.name), i)).collect();
+        let mut homes = vec![None; problem.pods.len()];
+        let mut care = vec![Care::default(); problem.pods.len()];
+        let budgets = self.pod_budgets();
+        for one in &lifted {
+            let Some(pod) = index.get(&(&*one.pod.0, &*one.pod.1)) else { continue };
+            homes[*pod] = place.get(one.node.as_str()).copied();
+            care[*pod] = self.care(&self.pods[one.record], &budgets, blockers, now);
+        }
+        let held = self.held_by_fixed_pods(now);
+        let machines = problem
+            .nodes
+            .iter()
+            .map(|node| {
+                let claim = claims.get(&node.name)?;
+                let mut machine = self.machine(claim, &node.name, now);
+                machine.nominated = nominated.contains(&machine.claim);
+                machine.held_by = held.get(&node.name).cloned();
+                Some(machine)
+            })
+            .collect();
+        let policies = self.pool_objects.iter().map(|(name, pool)| (name.clone(), policy(pool))).collect();
+        let pod_budgets = budgets.iter().map(|(name, _, allowed)| PodBudget { name: name.clone(), allowed: *allowed });
+        let fleet = Fleet { homes, care, machines, policies, pod_budgets: pod_budgets.collect(), problem };
+        Ok((fleet, notes))
+    }
+
+    /// Claims whose node is in the input, by the node's name. A node of a pool that
+    /// has no claim in the input stands for one, so that a list of nodes is enough.
+    fn claims_by_node(&self) -> BTreeMap<String, Option<&v1::NodeClaim>> {
+        let mut all: BTreeMap<String, Option<&v1::NodeClaim>> = BTreeMap::new();
+        let by_id: HashMap<&str, &v1::NodeClaim> = self
+            .claims
+            .values()
+            .filter_map(|claim| Some((claim.status.as_ref()?.provider_id.as_deref()?, claim)))
+            .collect();
+        let by_name: HashMap<&str, &v1::NodeClaim> = self
+            .claims
+            .values()
+            .filter_map(|claim| Some((claim.status.as_ref()?.node_name.as_deref()?, claim)))
+            .collect();
+        for (name, node) in &self.nodes {
+            let id = node.spec.as_ref().and_then(|spec| spec.provider_id.as_deref());
+            let claim = id.and_then(|id| by_id.get(id)).or_else(|| by_name.get(name.as_str())).copied();
+            let managed = node.metadata.labels.as_ref().is_some_and(|own| own.contains_key(labels::NODEPOOL));
+            if claim.is_some() || (managed && self.claims.is_empty()) {
+                all.insert(name.clone(), claim);
+            }
+        }
+        all
+    }
+
+    fn machine(&self, claim: &Option<&v1::NodeClaim>, name: &str, now: Timestamp) -> Machine {
+        let node = self.nodes.get(name);
+        let meta = node.map(|node| &node.metadata);
+        let own = meta.and_then(|meta| meta.labels.as_ref());
+        let pool = own.and_then(|own| own.get(labels::NODEPOOL)).cloned().unwrap_or_default();
+        let spared = |all: Option<&BTreeMap<String, String>>| {
+            all.and_then(|all| all.get(names::DO_NOT_DISRUPT)).is_some_and(|value| value == "true")
+        };
+        let ready = node.and_then(|node| node.status.as_ref()?.conditions.as_ref());
+        let status = claim.and_then(|claim| claim.status.as_ref());
+        let said = status.and_then(|status| status.conditions.as_ref());
+        let initialized = match claim {
+            Some(_) => conditions::is_true(said, "Initialized"),
+            None => true,
+        };
+        let created =
+            claim.map_or(meta, |claim| Some(&claim.metadata)).and_then(|meta| meta.creation_timestamp.as_ref());
+        let created = created.map_or(0, |time| time.0.as_second());
+        let expire = claim.and_then(|claim| claim.spec.expire_after.as_deref()).and_then(duration::span);
+        let since = status
+            .and_then(|status| status.last_pod_event_time.as_ref())
+            .map(|time| time.0)
+            .max(conditions::find(said, "Initialized").map(|condition| condition.last_transition_time.0));
+        let leaving = |meta: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>| {
+            meta.is_some_and(|meta| meta.deletion_timestamp.is_some())
+        };
+        Machine {
+            claim: claim.and_then(|claim| claim.metadata.name.clone()).unwrap_or_else(|| name.to_owned()),
+            initialized,
+            ready: claim.is_none() || ready.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True"),
+            deleting: leaving(meta) || leaving(claim.map(|claim| &claim.metadata)) || node.is_some_and(is_shut),
+            nominated: false,
+            protected: if spared(meta.and_then(|meta| meta.annotations.as_ref())) {
+                Some("Node")
+            } else if spared(claim.and_then(|claim| claim.metadata.annotations.as_ref())) {
+                Some("NodeClaim")
+            } else {
+                None
+            },
+            held_by: None,
+            forceful: claim.is_some_and(|claim| claim.spec.termination_grace_period.is_some()),
+            created,
+            quiet_since: since.map(Timestamp::as_second).or(Some(created)),
+            expires: expire.map(|span| created.saturating_add_unsigned(span.as_secs())),
+            drifted: claim.and_then(|claim| {
+                let pool = self.pool_objects.get(&pool)?;
+                let reason = drift::reason(claim, pool)?;
+                let since = conditions::find(said, "Drifted").filter(|condition| condition.status == "True");
+                Some((since.map_or(now, |condition| condition.last_transition_time.0).as_second(), reason))
+            }),
+            pool,
+        }
+    }
+
+    /// Nodes with a pod that would not have to move and yet asks not to be disrupted.
+    fn held_by_fixed_pods(&self, now: Timestamp) -> BTreeMap<String, (String, Hold)> {
+        let fixed = |pod: &&PodRecord| matches!(pod.state, PodState::Daemon | PodState::Mirror);
+        let mut all = BTreeMap::new();
+        for pod in self.pods.iter().filter(fixed) {
+            if let Some(node) = pod.node.filter(|_| self.is_left_alone(pod, now)) {
+                let entry = all.entry(self.names.get(node).to_string());
+                entry.or_insert_with(|| (self.full_name(pod), Hold::DoNotDisrupt));
+            }
+        }
+        all
+    }
+
+    fn is_left_alone(&self, pod: &PodRecord, now: Timestamp) -> bool {
+        match self.guards.get(pod.guard).left_alone {
+            LeftAlone::No => false,
+            LeftAlone::Until(end) => now < end,
+            LeftAlone::Forever => true,
+        }
+    }
+
+    fn care(&self, pod: &PodRecord, budgets: &[Covering<'_>], blockers: Blockers, now: Timestamp) -> Care {
+        let guard = self.guards.get(pod.guard);
+        let namespace = self.names.get(pod.namespace);
+        let own = self.label_sets.get(pod.labels);
+        let covering: Vec<u32> = (0_u32..)
+            .zip(budgets)
+            .filter(|(_, (_, budget, _))| covers(budget, namespace, own))
+            // Such a budget lets pods go that are not ready.
+            .filter(|(_, (_, budget, _))| guard.healthy || !always_allows_unhealthy(budget))
+            .map(|(index, _)| index)
+            .collect();
+        let strict = blockers == Blockers::ClusterAutoscaler && guard.safe_to_evict != Some(true);
+        let bare = self.owners.get(pod.owner).kind.is_empty();
+        let hold = if self.is_left_alone(pod, now) {
+            Some(Hold::DoNotDisrupt)
+        } else if covering.len() > 1 {
+            Some(Hold::TwoBudgets)
+        } else if covering.iter().any(|index| budgets[*index as usize].2 == 0) {
+            Some(Hold::NoBudget)
+        } else if strict && guard.safe_to_evict == Some(false) {
+            Some(Hold::NotSafeToEvict)
+        } else if strict && guard.local_storage {
+            Some(Hold::LocalStorage)
+        } else if strict && bare {
+            Some(Hold::Bare)
+        } else if strict && &**namespace == "kube-system" && covering.is_empty() {
+            Some(Hold::SystemPod)
+        } else {
+            None
+        };
+        Care { hold, cost: guard.cost, budgets: covering }
+    }
+
+    /// Budgets by name, with how many disruptions each allows now.
+    fn pod_budgets(&self) -> Vec<Covering<'_>> {
+        self.pod_budgets
+            .iter()
+            .map(|((namespace, name), budget)| {
+                let allowed = self.allowed(budget, namespace);
+                (format!("{namespace}/{name}"), budget, allowed)
+            })
+            .collect()
+    }
+
+    /// What the cluster says a budget allows; where it says nothing, what follows
+    /// from the pods that are there.
+    fn allowed(&self, budget: &PodDisruptionBudget, namespace: &str) -> u32 {
+        if let Some(status) = &budget.status {
+            return u32::try_from(status.disruptions_allowed).unwrap_or(0);
+        }
+        let Some(spec) = &budget.spec else { return 0 };
+        let covered = self.pods.iter().filter(|pod| {
+            &**self.names.get(pod.namespace) == namespace && covers(budget, namespace, self.label_sets.get(pod.labels))
+        });
+        let running: Vec<&PodRecord> = covered.filter(|pod| pod.state == PodState::Bound).collect();
+        let all = i64::try_from(running.len()).unwrap_or(i64::MAX);
+        let share = |value: &IntOrString| match value {
+            IntOrString::Int(count) => i64::from(*count),
+            IntOrString::String(text) => {
+                let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(100);
+                (all * percent + 99) / 100
+            }
+        };
+        let may_go = match (&spec.max_unavailable, &spec.min_available) {
+            (Some(most), _) => share(most),
+            (None, Some(least)) => all - share(least),
+            (None, None) => all - 1,
+        };
+        u32::try_from(may_go.clamp(0, all)).unwrap_or(0)
+    }
+}
+
+/// Whether a node takes no more pods because it is on its way out.
+fn is_shut(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+    taints.into_iter().flatten().any(|taint| taint.key == names::DISRUPTED_TAINT)
+}
+
+/// Name, object, and how many disruptions are allowed.
+type Covering<'a> = (String, &'a PodDisruptionBudget, u32);
+
+fn covers(budget: &PodDisruptionBudget, namespace: &str, own: &BTreeMap<String, String>) -> bool {
+    let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+    let of = budget.metadata.namespace.as_deref().unwrap_or("default");
+    of == namespace && selector.is_some_and(|selector| lower::selects(selector, own))
+}
+
+fn always_allows_unhealthy(budget: &PodDisruptionBudget) -> bool {
+    let policy = budget.spec.as_ref().and_then(|spec| spec.unhealthy_pod_eviction_policy.as_deref());
+    policy == Some("AlwaysAllow")
+}
+
+fn policy(pool: &v1::NodePool) -> Policy {
+    let disruption = pool.spec.disruption.clone().unwrap_or_default();
+    let budgets = disruption.budgets.map_or_else(|| vec![Budget::default()], |all| all.iter().map(budget).collect());
+    Policy {
+        consolidation: match disruption.consolidation_policy.as_deref() {
+            Some("WhenEmpty") => Consolidation::WhenEmpty,
+            Some("Balanced") => Consolidation::Balanced,
+            _ => Consolidation::WhenEmptyOrUnderutilized,
+        },
+        after: duration::span(disruption.consolidate_after.as_deref().unwrap_or("0s")).map(|span| span.as_secs()),
+        budgets,
+        is_static: pool.spec.replicas.is_some(),
+        frozen: pool.metadata.annotations.as_ref().and_then(|all| all.get(names::FROZEN)).is_some_and(|v| v == "true"),
+    }
+}
+
+fn budget(budget: &v1::node_pool::Budget) -> Budget {
+    let text = budget.nodes.as_deref().unwrap_or("10%");
+    let (nodes, readable) = match text.strip_suffix('%') {
+        Some(percent) => (percent.parse().map(Share::Percent), true),
+        None => (text.parse().map(Share::Count), true),
+    };
+    let window = match (&budget.schedule, &budget.duration) {
+        (None, _) => Window::Always,
+        (Some(cron), Some(lasts)) => match duration::span(lasts) {
+            Some(span) => Window::Cron(cron.clone(), span.as_secs()),
+            None => Window::Unreadable,
+        },
+        (Some(_), None) => Window::Unreadable,
+    };
+    Budget {
+        reasons: budget.reasons.as_ref().map(|all| all.iter().cloned().collect()),
+        window: if nodes.is_ok() && readable { window } else { Window::Unreadable },
+        nodes: nodes.unwrap_or_default(),
+    }
+}

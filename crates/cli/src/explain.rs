@@ -8,12 +8,16 @@ use stowage_solver::explain::{self, PoolReport};
 use stowage_solver::launches::launches;
 
 use crate::args::{ExplainArgs, Explained, InputArgs, MachineArgs};
+use crate::consolidate;
 use crate::error::{Exit, Failure};
 use crate::question;
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
     let text = match &args.what {
         Explained::Pod { name, input, machines } => pod(name, input, machines)?,
+        Explained::Node { name, input, machines, search, rules } => {
+            consolidate::explain(name, input, machines, search, rules)?
+        }
         Explained::Code { name: Some(name) } => {
             let code = Code::parse(name).ok_or_else(|| {
                 Failure::usage(&format!("there is no code {name}; `stowage explain code` lists them"))

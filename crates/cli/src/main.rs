@@ -5,6 +5,7 @@ mod assumptions;
 mod catalog;
 mod catalog_command;
 mod check;
+mod consolidate;
 mod crds;
 mod error;
 mod explain;
@@ -55,6 +56,7 @@ fn run(stowage: Stowage) -> Result<Exit, Failure> {
     match stowage.command {
         Command::Plan(args) => plan::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Consolidate(args) => consolidate::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Catalog(args) => catalog_command::run(&args),
         Command::Crds => crds::run(),

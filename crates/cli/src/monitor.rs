@@ -47,6 +47,13 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Whether the user said stop.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}
+
 impl Monitor for Watch {
     fn stop(&self) -> Option<End> {
         if self.interrupted.load(Ordering::Relaxed) {

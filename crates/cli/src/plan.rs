@@ -34,7 +34,23 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
 /// Solves, and has the answer judged before anybody sees it.
 pub(crate) fn solve(problem: &Problem, args: &SearchArgs) -> Result<Plan, Failure> {
     let watch = Watch::new(args.time_limit, args.verbose);
-    let options = Options {
+    let options = options(args);
+    let mut outcome: Outcome = stowage_solver::solve(problem, &options, &watch);
+    let faults = stowage_verify::check_plan(problem, &outcome.plan);
+    if let Some(fault) = faults.first() {
+        return Err(Failure::fault(&format!("the plan breaks a rule, so it is not shown: {fault}; please report it")));
+    }
+    if !outcome.settle(|plan| stowage_verify::check_bound(problem, plan).is_empty()) {
+        let fault = stowage_verify::check_bound(problem, &outcome.plan);
+        let text = fault.first().map(ToString::to_string).unwrap_or_default();
+        return Err(Failure::fault(&format!("no proof of the bound holds: {text}; please report it")));
+    }
+    Ok(outcome.plan)
+}
+
+/// How hard to search.
+pub(crate) fn options(args: &SearchArgs) -> Options {
+    Options {
         effort: match args.effort {
             EffortChoice::Quick => Effort::Quick,
             EffortChoice::Balanced => Effort::Balanced,
@@ -47,18 +63,7 @@ pub(crate) fn solve(problem: &Problem, args: &SearchArgs) -> Result<Plan, Failur
         seed: args.seed,
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         target_gap: args.max_gap.map_or(0, |share| (share * 1e6) as i64),
-    };
-    let mut outcome: Outcome = stowage_solver::solve(problem, &options, &watch);
-    let faults = stowage_verify::check_plan(problem, &outcome.plan);
-    if let Some(fault) = faults.first() {
-        return Err(Failure::fault(&format!("the plan breaks a rule, so it is not shown: {fault}; please report it")));
     }
-    if !outcome.settle(|plan| stowage_verify::check_bound(problem, plan).is_empty()) {
-        let fault = stowage_verify::check_bound(problem, &outcome.plan);
-        let text = fault.first().map(ToString::to_string).unwrap_or_default();
-        return Err(Failure::fault(&format!("no proof of the bound holds: {text}; please report it")));
-    }
-    Ok(outcome.plan)
 }
 
 fn colour(args: &PlanArgs) -> anstream::ColorChoice {

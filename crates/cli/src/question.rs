@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stowage_k8s::Cluster;
-use stowage_k8s::cluster::{Notes, Replan, Settings};
-use stowage_model::{CapacityType, Daemon, Digest, MinValues, Preferences, Problem, Requirement, labels};
+use jiff::Timestamp;
+use stowage_k8s::cluster::{Blockers, FleetSettings, Notes, Replan, Settings};
+use stowage_k8s::{Cluster, ObjectError};
+use stowage_model::{
+    CapacityType, Daemon, Digest, Fleet, MinValues, Preferences, Problem, Requirement, Statement, labels,
+};
 
 use crate::args::{InputArgs, MachineArgs, MinValuesChoice, PreferenceChoice, ReplanChoice};
 use crate::assumptions;
@@ -26,21 +29,68 @@ pub(crate) struct Question {
 
 /// Reads the input and states the problem.
 pub(crate) fn pose(args: &InputArgs, machines: &MachineArgs, min_alternatives: usize) -> Result<Question, Failure> {
+    let (assembled, mut question) = ask(args, machines, |cluster, settings| {
+        let assembled = cluster.problem(settings)?;
+        Ok((assembled.problem, assembled.notes))
+    })?;
+    question.problem = assembled;
+    question.problem.min_alternatives = min_alternatives;
+    choose(&mut question.problem, args);
+    Ok(question)
+}
+
+/// Reads the input and states what disruption decides upon.
+pub(crate) fn pose_fleet(
+    args: &InputArgs,
+    machines: &MachineArgs,
+    min_alternatives: usize,
+    blockers: Blockers,
+    now: Timestamp,
+) -> Result<(Fleet, Question), Failure> {
+    let nobody = BTreeSet::new();
+    let (mut fleet, mut question) = ask(args, machines, |cluster, question| {
+        cluster.fleet(FleetSettings { question, blockers, now, nominated: &nobody })
+    })?;
+    fleet.problem.min_alternatives = min_alternatives;
+    choose(&mut fleet.problem, args);
+    // The catalogue's zones and prices are known: what they were taken for is told with them.
+    question.problem = fleet.problem.with(Vec::new(), Vec::new());
+    Ok((fleet, question))
+}
+
+fn choose(problem: &mut Problem, args: &InputArgs) {
+    problem.preferences = match args.preference_policy {
+        PreferenceChoice::Respect => Preferences::Respect,
+        PreferenceChoice::Ignore => Preferences::Ignore,
+    };
+    problem.min_values = match args.min_values_policy {
+        MinValuesChoice::Strict => MinValues::Strict,
+        MinValuesChoice::BestEffort => MinValues::BestEffort,
+    };
+}
+
+/// Reads the input and asks its cluster something. The question that comes back has
+/// no problem yet.
+fn ask<T>(
+    args: &InputArgs,
+    machines: &MachineArgs,
+    of: impl FnOnce(&Cluster, Settings<'_>) -> Result<(T, Notes), ObjectError>,
+) -> Result<(T, Question), Failure> {
     let input = input::read(&args.inputs, args.keep_going)?;
     let named = named_capacity_types(&input.cluster);
     let catalog = Catalog::load(machines, &named)?;
-    let mut question = Notebook::default();
-    question.skipped(&input);
-    let gathered = Pools::gather(&input.cluster, &catalog, machines, &mut question)?;
-    let promised = gathered.promised(&mut question);
+    let mut notebook = Notebook::default();
+    notebook.skipped(&input);
+    let gathered = Pools::gather(&input.cluster, &catalog, machines, &mut notebook)?;
+    let promised = gathered.promised(&mut notebook);
     let Pools { pools, type_sets, .. } = gathered;
-    let default_daemons = daemons(args, &input, &catalog, &mut question)?;
+    let default_daemons = daemons(args, &input, &catalog, &mut notebook)?;
     let selector = args.selector.as_deref().map(label_selector).transpose()?;
     let wanted = |namespace: &str, labels: &BTreeMap<String, String>| {
         args.namespace.as_deref().is_none_or(|n| n == namespace)
             && selector.as_ref().is_none_or(|pairs| pairs.iter().all(|(k, v)| labels.get(k) == Some(v)))
     };
-    let assembled = input.cluster.problem(Settings {
+    let settings = Settings {
         replan: match args.replan {
             ReplanChoice::Auto => Replan::Auto,
             ReplanChoice::Pending => Replan::Pending,
@@ -53,27 +103,20 @@ pub(crate) fn pose(args: &InputArgs, machines: &MachineArgs, min_alternatives: u
         expendable_below: args.expendable_priority,
         expand: true,
         price_of: &|node| catalog.price_of(node),
+        lifted: &|_| false,
         wanted: &wanted,
-    })?;
-    let mut problem = assembled.problem;
-    problem.min_alternatives = min_alternatives;
-    problem.preferences = match args.preference_policy {
-        PreferenceChoice::Respect => Preferences::Respect,
-        PreferenceChoice::Ignore => Preferences::Ignore,
     };
-    problem.min_values = match args.min_values_policy {
-        MinValuesChoice::Strict => MinValues::Strict,
-        MinValuesChoice::BestEffort => MinValues::BestEffort,
-    };
-    question.noted(&assembled.notes);
-    Ok(Question {
-        problem,
+    let (answer, notes) = of(&input.cluster, settings)?;
+    notebook.noted(&notes);
+    let question = Question {
+        problem: Problem::new(Statement::default()).map_err(ObjectError::from)?,
         catalog,
-        assumptions: question.assumptions,
-        warnings: question.warnings,
+        assumptions: notebook.assumptions,
+        warnings: notebook.warnings,
         objects: input.objects,
         digest: input.digest,
-    })
+    };
+    Ok((answer, question))
 }
 
 #[derive(Default)]
@@ -156,6 +199,7 @@ fn daemons(
                 default_daemons: Vec::new(),
                 expand: true,
                 price_of: &|_| None,
+                lifted: &|_| false,
                 wanted: &never,
             })?;
             notebook.assumptions.push(format!("DaemonSets are those of {file}"));

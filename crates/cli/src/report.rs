@@ -1,5 +1,6 @@
 //! What is printed. Every format is rendered from one plain [`view::View`].
 
+pub(crate) mod consolidation;
 pub(crate) mod html;
 mod picture;
 pub(crate) mod table;

@@ -4,6 +4,7 @@ mod bad_input;
 mod capacity;
 mod catalog;
 mod check;
+mod consolidate;
 mod determinism;
 mod differential;
 mod explain;

@@ -100,6 +100,7 @@ fn fuzz_readers_never_panic() {
             default_daemons: Vec::new(),
             expand: true,
             price_of: &|_| None,
+            lifted: &|_| false,
             wanted: &never,
         }));
         drop(stowage_cloud::kwok::parse("f", &text));

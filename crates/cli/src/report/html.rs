@@ -37,11 +37,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 pub(crate) fn render(view: &View) -> String {
-    let mut page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>Stowage plan</title>\
-         <style>{STYLE}</style></head><body><main><h1>Stowage plan</h1>"
-    );
+    let mut page = String::new();
     let region = view.catalog.region.as_ref().map_or_else(String::new, |r| format!(", {r}"));
     let _ = write!(
         page,
@@ -58,8 +54,16 @@ pub(crate) fn render(view: &View) -> String {
     costs(&mut page, "Cost per workload", &view.costs.workloads);
     list(&mut page, "Assumed", &view.assumptions);
     list(&mut page, "Warnings", &view.warnings);
-    page.push_str("</main></body></html>\n");
-    page
+    self::page("Stowage plan", &page)
+}
+
+/// A whole page.
+pub(super) fn page(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title>\
+         <style>{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>\n"
+    )
 }
 
 fn tiles(page: &mut String, view: &View) {

@@ -9,18 +9,13 @@
 //! it that row is left out and said so. The peer needs Go; `--no-peer` does without.
 //! `--curve FILE.svg` measures how time grows with pods and draws it.
 
-mod catalogs;
-mod curve;
-mod pods;
-mod related;
-mod run;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use run::{Row, Workplace};
+use stowage_benches::run::{Row, Workplace};
+use stowage_benches::{catalogs, curve, pods, related, run};
 
 #[derive(Parser)]
 struct Args {

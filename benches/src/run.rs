@@ -85,6 +85,24 @@ impl Workplace {
         serde_json::from_str(&text).map(Some).map_err(|e| e.to_string())
     }
 
+    /// A plan's own report.
+    pub fn answer(&self, pods: &Value, types: &Value) -> Result<Value, String> {
+        let (pods, types) = self.inputs(pods, types)?;
+        let plan = self.out.join("plan.json");
+        self.plan(&pods, &types, &plan)?;
+        let text = std::fs::read_to_string(&plan).map_err(|e| e.to_string())?;
+        serde_json::from_str(&text).map_err(|e| e.to_string())
+    }
+
+    /// What `stowage consolidate` says of a snapshot, with these further arguments.
+    pub fn consolidate(&self, snapshot: &Value, types: &Value, more: &[&str]) -> Result<Value, String> {
+        let (snapshot, types) = self.inputs(snapshot, types)?;
+        let mut command = Command::new(&self.stowage);
+        command.arg("consolidate").arg(&snapshot).arg("--catalog").arg(&types).args(["-o", "json"]).args(more);
+        let said = checked(&mut command, "stowage consolidate")?;
+        serde_json::from_slice(&said).map_err(|e| e.to_string())
+    }
+
     /// Seconds to plan, the whole process.
     pub fn seconds(&self, pods: &Value, types: &Value) -> Result<f64, String> {
         let (pods, types) = self.inputs(pods, types)?;

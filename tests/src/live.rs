@@ -365,6 +365,18 @@ impl Live {
         (cpu, memory): (&str, &str),
         change: Value,
     ) -> Result<(), Failure> {
+        self.deployment_with(name, replicas, (cpu, memory), change, json!({}))
+    }
+
+    /// The same with annotations on the pods.
+    pub fn deployment_with(
+        &self,
+        name: &str,
+        replicas: usize,
+        (cpu, memory): (&str, &str),
+        change: Value,
+        annotations: Value,
+    ) -> Result<(), Failure> {
         let mut spec = json!({
             "terminationGracePeriodSeconds": 1,
             "containers": [{ "name": "c", "image": "i", "resources": { "requests": { "cpu": cpu, "memory": memory } } }],
@@ -374,7 +386,7 @@ impl Live {
         let object = json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
             "spec": { "replicas": replicas, "selector": { "matchLabels": labels },
-                "template": { "metadata": { "labels": labels }, "spec": spec } },
+                "template": { "metadata": { "labels": labels, "annotations": annotations }, "spec": spec } },
         });
         drop(self.plane.create("/apis/apps/v1/namespaces/default/deployments", &object)?);
         Ok(())

@@ -1,6 +1,7 @@
 //! What the controller must do on a real control plane.
 
 mod chart;
+mod consolidation;
 mod failures;
 mod growth;
 mod limits;
@@ -54,6 +55,16 @@ pub fn all() -> Vec<(&'static str, Value, Scenario)> {
         ("pods deleted while their node starts", slow(), failures::pods_deleted_while_their_node_starts),
         ("a deleted node is replaced", quick(), failures::a_deleted_node_is_replaced),
         ("a budget holds a drain up", quick(), failures::a_budget_holds_a_drain_up),
+        ("two nodes become one", quick(), consolidation::two_nodes_become_one),
+        ("many nodes become few", quick(), consolidation::many_nodes_become_few),
+        ("drift replaces every node", quick(), consolidation::drift_replaces_every_node),
+        ("what is protected stays", quick(), consolidation::what_is_protected_stays),
+        (
+            "a replacement that fails is taken back",
+            json!({ "bootMillis": 500, "endMillis": 200, "neverRegister": ["mute-"] }),
+            consolidation::a_replacement_that_fails_is_taken_back,
+        ),
+        ("a command outlives its controller", slow(), consolidation::a_command_outlives_its_controller),
         ("an instance without a claim is ended", quick(), failures::an_instance_without_a_claim),
         ("killed again and again under churn", slow(), failures::killed_under_churn),
         ("the other one takes over", quick(), failures::the_other_one_takes_over),

@@ -13,4 +13,5 @@ mod terminate;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use decide::READY;
 pub use decide::{Call, Facts, Memory, Timeouts, Verdict, decide};

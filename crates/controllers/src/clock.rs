@@ -1,8 +1,6 @@
 //! The time of day as an argument. Waiting is by tokio's own instants, which a test
 //! can pause.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 /// Tells the time that objects carry.
@@ -19,9 +17,4 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
-}
-
-/// How long after `then` it is; nothing where `then` is yet to come.
-pub fn since(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(then)).unwrap_or_default()
 }

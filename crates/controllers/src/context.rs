@@ -40,6 +40,8 @@ pub struct Context {
     /// Claims with room for pods that are not there yet: headroom, and pods of nodes
     /// that go away. By name.
     pub expected: Mutex<BTreeSet<String>>,
+    /// Claims that replace others and are being created: gone they are not.
+    pub creating: Mutex<BTreeSet<String>>,
     /// Offers that were sold out, and when.
     pub sold_out: Mutex<BTreeMap<SoldOut, Instant>>,
     /// Wakes the provisioner when pods that found no place may find one.

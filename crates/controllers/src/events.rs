@@ -47,8 +47,8 @@ impl Events {
     }
 
     /// Tells it, unless it was told lately. An event that cannot be written is not
-    /// worth failing for.
-    pub async fn tell<K>(&self, object: &K, saying: Saying)
+    /// worth failing for. Returns whether it was news.
+    pub async fn tell<K>(&self, object: &K, saying: Saying) -> bool
     where
         K: Resource<DynamicType = ()>,
     {
@@ -60,7 +60,7 @@ impl Events {
             let known =
                 said.get(&key).is_some_and(|(note, at)| *note == saying.note && now.duration_since(*at) < QUIET);
             if known {
-                return;
+                return false;
             }
             if said.len() > MOST {
                 said.retain(|_, (_, at)| now.duration_since(*at) < QUIET);
@@ -83,5 +83,6 @@ impl Events {
         if let Err(error) = self.recorder.publish(&event, &reference).await {
             debug!(%error, reason = event.reason, "an event was not written");
         }
+        true
     }
 }

@@ -13,14 +13,13 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use stowage_cloud::provider::{Instance, ProviderError};
-use stowage_k8s::names;
 use stowage_k8s::v1::NodeClaim;
+use stowage_k8s::{duration, names};
 use stowage_model::labels;
 use tracing::{info, warn};
 
-use crate::clock;
 use crate::context::Context;
-use crate::view::{View, is};
+use crate::view::{View, is, is_ready};
 
 /// Between two looks, after the first few.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -39,7 +38,7 @@ pub fn orphans<'a>(
     instances
         .iter()
         .filter(|instance| !instance.terminating && !claims.contains(&instance.claim_uid))
-        .filter(|instance| clock::since(instance.created, now) >= age)
+        .filter(|instance| duration::since(instance.created, now) >= age)
         .map(|instance| instance.provider_id.as_str())
         .collect()
 }
@@ -126,10 +125,7 @@ async fn nodes(ctx: &Context, view: &View, claims: &[NodeClaim]) {
 /// does not say that it is well.
 fn lost(claim: &NodeClaim, view: &View, there: &BTreeSet<&str>) -> bool {
     let id = claim.status.as_ref().and_then(|status| status.provider_id.as_deref());
-    let ready = view.node_of(claim).is_some_and(|node| {
-        let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-        conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
-    });
+    let ready = view.node_of(claim).is_some_and(|node| is_ready(node));
     claim.metadata.deletion_timestamp.is_none()
         && is(claim, "Launched")
         && id.is_some_and(|id| !there.contains(id))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use stowage_k8s::pod::is_waiting;
 use tracing::warn;
 
 use crate::context::{Context, locked};
@@ -21,7 +22,7 @@ pub async fn run(ctx: Arc<Context>) {
         let waiting: BTreeMap<&str, &Arc<Pod>> = view
             .pods
             .iter()
-            .filter(|pod| steering::is_waiting(pod))
+            .filter(|pod| is_waiting(pod))
             .filter_map(|pod| Some((pod.metadata.uid.as_deref()?, pod)))
             .collect();
         let due: Vec<(String, String)> = {

@@ -5,7 +5,9 @@
 //!                        ├ claim         launch, register, initialize, drain, end
 //!                        ├ invite        lets pods onto the nodes planned for them
 //!                        ├ node_pool     readiness, hash, counts
-//!                        ├ emptiness     gives up what nobody needs
+//!                        ├ activity      quiet, drifted: what claims say of themselves
+//!                        ├ disruption    gives up, or replaces, what costs too much
+//!                        ├ repair        replaces nodes that are unwell for long
 //!                        └ garbage       instances without claims, claims without instances
 //! ```
 //!
@@ -13,12 +15,13 @@
 //! none acts on an event. What it decides is pure and tested by itself; the API
 //! server, the clock and the provider are arguments.
 
+pub mod activity;
 pub mod batch;
 pub mod budgets;
 pub mod claim;
 pub mod clock;
 pub mod context;
-pub mod emptiness;
+pub mod disruption;
 pub mod events;
 pub mod garbage;
 pub mod invite;
@@ -27,11 +30,14 @@ pub mod machines;
 pub mod metrics;
 pub mod node_pool;
 pub mod provisioner;
+pub mod repair;
 pub mod server;
 pub mod settings;
 pub mod simulated;
 pub mod state;
 pub mod steering;
+#[cfg(test)]
+mod testing;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +124,7 @@ pub async fn run(parts: Parts, stop: impl Future<Output = ()>) -> Result<(), End
         metrics: parts.metrics,
         planned: Mutex::new(BTreeMap::new()),
         expected: Mutex::new(BTreeSet::new()),
+        creating: Mutex::new(BTreeSet::new()),
         sold_out: Mutex::new(BTreeMap::new()),
         stirred: Notify::new(),
         names: Mutex::new(fastrand::Rng::with_seed(parts.seed)),
@@ -127,8 +134,10 @@ pub async fn run(parts: Parts, stop: impl Future<Output = ()>) -> Result<(), End
         () = invite::run(ctx.clone()) => Ok(()),
         () = claim::live::run(ctx.clone()) => Ok(()),
         () = node_pool::run(ctx.clone()) => Ok(()),
-        () = emptiness::run(ctx.clone()) => Ok(()),
+        () = activity::run(ctx.clone()) => Ok(()),
+        () = disruption::run(ctx.clone()) => Ok(()),
         () = garbage::run(ctx.clone()) => Ok(()),
+        () = repair::run(ctx.clone()) => Ok(()),
         () = lease.lost() => Err(Ended::LeaseLost),
         () = &mut stop => Ok(()),
     };

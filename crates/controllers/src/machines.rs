@@ -16,8 +16,8 @@ use crate::context::locked;
 pub struct Gathered {
     /// Pools that nodes can be launched from for pods.
     pub pools: Vec<NodePool>,
-    /// Pools that keep so many nodes, and how many each still owes.
-    pub standing: Vec<(NodePool, usize)>,
+    /// Pools that keep so many nodes.
+    pub standing: Vec<NodePool>,
     /// Types, per way of configuring nodes.
     pub type_sets: Vec<Vec<InstanceType>>,
     /// What was noticed.
@@ -85,8 +85,7 @@ impl Gathered {
 
     /// A pool by name, static ones too.
     pub fn pool(&self, name: &str) -> Option<&NodePool> {
-        let standing = self.standing.iter().map(|(pool, _)| pool);
-        self.pools.iter().chain(standing).find(|pool| pool.name == name)
+        self.pools.iter().chain(&self.standing).find(|pool| pool.name == name)
     }
 
     /// What may be launched for a claim of `pool`, cheapest first.

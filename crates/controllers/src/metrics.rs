@@ -1,5 +1,7 @@
 //! Figures for Prometheus. Karpenter's names where the meaning is Karpenter's.
 
+mod disruption;
+
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 
@@ -10,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use stowage_disruption::{Command, Decision};
 
 /// One label, whatever its name.
 type Labels = Vec<(String, String)>;
@@ -60,6 +63,7 @@ pub struct Metrics {
     gap: Gauge<f64, AtomicU64>,
     landed: Family<Labels, Counter>,
     leading: Gauge,
+    disruption: disruption::Disruption,
 }
 
 fn labelled(pairs: &[(&str, &str)]) -> Labels {
@@ -88,6 +92,7 @@ impl Default for Metrics {
             gap: Gauge::default(),
             landed: Family::default(),
             leading: Gauge::default(),
+            disruption: disruption::Disruption::default(),
         };
         all.register();
         all
@@ -139,6 +144,7 @@ impl Metrics {
             self.landed.clone(),
         );
         r.register("stowage_leading", "Whether this process leads", self.leading.clone());
+        self.disruption.register(r);
         let build = Family::<Build, Gauge>::default();
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION").to_owned() }).set(1);
         r.register("karpenter_build_info", "What runs", build);
@@ -159,6 +165,22 @@ impl Metrics {
 
     pub(crate) fn disrupted(&self, reason: &str, pool: &str) {
         self.disrupted.get_or_create(&labelled(&[("reason", reason), ("nodepool", pool)])).inc();
+    }
+
+    pub(crate) fn decided(&self, decision: &Decision) {
+        self.disruption.decided(decision);
+    }
+
+    pub(crate) fn decision_took(&self, seconds: f64) {
+        self.disruption.took(seconds);
+    }
+
+    pub(crate) fn ordered(&self, command: &Command) {
+        self.disruption.ordered(command);
+    }
+
+    pub(crate) fn taken_back(&self, reason: &str) {
+        self.disruption.taken_back(reason);
     }
 
     pub(crate) fn launched(&self) {

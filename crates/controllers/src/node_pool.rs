@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use stowage_k8s::cluster::Cluster;
 use stowage_k8s::conditions::{self, Says, holds};
+use stowage_k8s::drift::hash;
 use stowage_k8s::object::Object;
 use stowage_k8s::v1::{NodeClaim, NodeClassReference, NodePool};
 use stowage_k8s::{lower, names, raise};
-use stowage_model::{ResourceName, Resources, labels};
+use stowage_model::{ResourceName, Resources};
 use tracing::{info, warn};
 
 use crate::context::Context;
@@ -62,46 +63,10 @@ pub fn is_frozen(pool: &NodePool) -> bool {
     pool.metadata.annotations.as_ref().and_then(|all| all.get(names::FROZEN)).is_some_and(|value| value == "true")
 }
 
-/// A hash of what every node of the pool is made from. Lists are sets, and what
-/// is empty counts as absent.
-pub fn hash(pool: &NodePool) -> String {
-    let mut template = serde_json::to_value(&pool.spec.template).unwrap_or_default();
-    if let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut) {
-        // Requirements narrow what is launched next; drift compares them by value.
-        spec.remove("requirements");
-    }
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in canonical(&template).to_string().bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash.to_string()
-}
-
-fn canonical(value: &Value) -> Value {
-    match value {
-        Value::Array(list) => {
-            let mut all: Vec<Value> = list.iter().map(canonical).collect();
-            all.sort_by_key(ToString::to_string);
-            Value::Array(all)
-        }
-        Value::Object(map) => {
-            let kept =
-                map.iter().map(|(key, value)| (key.clone(), canonical(value))).filter(|(_, value)| !is_zero(value));
-            Value::Object(kept.collect::<Map<String, Value>>())
-        }
-        other => other.clone(),
-    }
-}
-
-fn is_zero(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(value) => !value,
-        Value::Number(number) => number.as_i64() == Some(0),
-    }
+/// Whether nodes may be launched from the pool now.
+pub fn is_open(pool: &NodePool, state: &State) -> bool {
+    let fit = readiness(pool, |reference| class_exists(state, reference)).is_ok();
+    fit && pool.metadata.deletion_timestamp.is_none() && !is_frozen(pool)
 }
 
 /// The annotations that a pool should have and lacks.
@@ -160,11 +125,7 @@ pub async fn run(ctx: Arc<Context>) {
     loop {
         let view = View::take(&ctx.state);
         for (name, pool) in &view.pools {
-            let owned = |claim: &&NodeClaim| {
-                let label = claim.metadata.labels.as_ref().and_then(|all| all.get(labels::NODEPOOL));
-                label == Some(name) && claim.metadata.deletion_timestamp.is_none()
-            };
-            let claims: Vec<&NodeClaim> = view.claims.values().map(|claim| &**claim).filter(owned).collect();
+            let claims: Vec<&NodeClaim> = view.kept_claims_of(name).map(|claim| &**claim).collect();
             let fit = readiness(pool, |reference| class_exists(&ctx.state, reference));
             let written = match annotations(pool) {
                 Some(patch) => api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(|_| ()),
@@ -196,28 +157,16 @@ mod tests {
         serde_json::from_value(object).unwrap_or_default()
     }
 
-    fn template(taints: Value, requirements: Value, expire: Value) -> Value {
+    fn template(requirements: Value) -> Value {
         json!({ "spec": {
-            "taints": taints, "requirements": requirements, "expireAfter": expire,
+            "requirements": requirements,
             "nodeClassRef": { "group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default" },
         } })
     }
 
     #[test]
-    fn the_hash_follows_what_nodes_are_made_from_and_nothing_else() {
-        let (a, b) = (json!({ "key": "a", "effect": "NoSchedule" }), json!({ "key": "b", "effect": "NoSchedule" }));
-        let any = json!([]);
-        let one = hash(&pool(template(json!([a, b]), any.clone(), json!("720h"))));
-        assert_eq!(one, hash(&pool(template(json!([b, a]), any.clone(), json!("720h")))));
-        let narrowed = json!([{ "key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"] }]);
-        assert_eq!(one, hash(&pool(template(json!([a, b]), narrowed, json!("720h")))));
-        assert_ne!(one, hash(&pool(template(json!([a]), any.clone(), json!("720h")))));
-        assert_ne!(one, hash(&pool(template(json!([a, b]), any, json!("24h")))));
-    }
-
-    #[test]
     fn a_pool_without_its_class_is_not_ready_and_says_why() {
-        let pool = pool(template(json!([]), json!([]), json!("Never")));
+        let pool = pool(template(json!([])));
         let fit = readiness(&pool, |_| false);
         assert!(matches!(&fit, Err(Unfit::NoClass(_))));
         let said = status(&pool, &[], &fit, Timestamp::UNIX_EPOCH).unwrap_or_default();

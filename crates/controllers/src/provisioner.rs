@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use stowage_k8s::cluster::Assembled;
+use stowage_k8s::pod::is_waiting;
 use stowage_k8s::v1::NodeClaim;
 use stowage_model::{End, Price, labels};
 use stowage_solver::Monitor;
@@ -23,7 +24,7 @@ use crate::batch::{Turn, Window};
 use crate::context::{Context, locked};
 use crate::machines::Gathered;
 use crate::provisioner::caps::{Allowance, Lately};
-use crate::provisioner::feed::{Fed, feed, is_provisionable};
+use crate::provisioner::feed::{feed, is_provisionable};
 use crate::provisioner::plan::{Creation, Judged};
 use crate::state::named;
 use crate::steering::{self, Place};
@@ -51,7 +52,8 @@ pub async fn run(ctx: Arc<Context>) {
         ctx.metrics.waiting(waiting.len());
         // Static pools are not tried again at once where they could not be served.
         let rested = standing.is_none_or(|at| Instant::now().duration_since(at) >= STANDING_PERIOD);
-        let owed = rested && owes_standing(&ctx, &view);
+        let launches = !ctx.settings.dry_run && !ctx.settings.frozen;
+        let owed = launches && rested && !feed::owed(&ctx.state, &view).is_empty();
         let turn = if owed { Turn::Close } else { window.look(&waiting, Instant::now()) };
         let until = match turn {
             Turn::Close => {
@@ -80,12 +82,8 @@ pub async fn run(ctx: Arc<Context>) {
 
 fn nominations(ctx: &Context, view: &View) -> BTreeMap<String, String> {
     let mut planned = locked(&ctx.planned);
-    let live: BTreeSet<&str> = view
-        .pods
-        .iter()
-        .filter(|pod| steering::is_waiting(pod))
-        .filter_map(|pod| pod.metadata.uid.as_deref())
-        .collect();
+    let live: BTreeSet<&str> =
+        view.pods.iter().filter(|pod| is_waiting(pod)).filter_map(|pod| pod.metadata.uid.as_deref()).collect();
     for (uid, place) in planned.iter().filter(|(uid, _)| !live.contains(uid.as_str())) {
         let pod = view.pods.iter().find(|pod| pod.metadata.uid.as_ref() == Some(uid));
         let bound = pod.and_then(|pod| pod.spec.as_ref()?.node_name.clone());
@@ -110,27 +108,10 @@ fn waiting(ctx: &Context, view: &View, nominated: &BTreeMap<String, String>) -> 
     uids.filter(|uid| !nominated.contains_key(uid)).collect()
 }
 
-/// Whether some static pool has fewer claims than it should.
-fn owes_standing(ctx: &Context, view: &View) -> bool {
-    !ctx.settings.dry_run
-        && !ctx.settings.frozen
-        && view.pools.iter().any(|(name, pool)| {
-            let owned = |claim: &&Arc<NodeClaim>| {
-                let label = claim.metadata.labels.as_ref().and_then(|all| all.get(labels::NODEPOOL));
-                label == Some(name) && claim.metadata.deletion_timestamp.is_none()
-            };
-            let there = i64::try_from(view.claims.values().filter(owned).count()).unwrap_or(i64::MAX);
-            let fit = crate::node_pool::readiness(pool, |r| crate::node_pool::class_exists(&ctx.state, r)).is_ok();
-            fit && pool.spec.replicas.is_some_and(|wanted| wanted > there) && !crate::node_pool::is_frozen(pool)
-        })
-}
-
 /// The pools and their types as they are now.
 pub fn machines(ctx: &Context, view: &View) -> Result<Arc<Gathered>, String> {
-    let nobody = BTreeMap::new();
-    let Fed { cluster, version, .. } =
-        feed(&ctx.state, view, &nobody, &BTreeSet::new(), Duration::MAX, ctx.clock.now());
-    ctx.catalogue.gather(&version, &cluster)
+    let fed = feed::configuration(&ctx.state, view);
+    ctx.catalogue.gather(&fed.version, &fed.cluster)
 }
 
 /// Stops a search that takes too long.
@@ -190,7 +171,8 @@ async fn pass(
     let solved = tokio::task::spawn_blocking(move || plan::solve(problem, &settings, &deadline));
     let judged = solved.await.map_err(|error| error.to_string())??;
     let mut allowance = Allowance::new(&ctx.settings.caps, nodes, spending, lately.count(Instant::now()));
-    let standing = plan::standing(&gathered, &view.pools, &mut allowance, || ctx.suffix());
+    let owed = feed::owed(&ctx.state, view);
+    let standing = plan::standing(&gathered, &owed, &view.pools, &mut allowance, || ctx.suffix());
     let (creations, capped) =
         plan::creations(&judged, &gathered, &view.pools, &ctx.settings, &mut allowance, || ctx.suffix());
     report::report(ctx, &judged, number, started, &creations, &capped);
@@ -247,7 +229,7 @@ fn remember(ctx: &Context, view: &View, judged: &Judged, created: &[Creation], n
     let mut expected = BTreeSet::new();
     let uid_of = |pod: u32| {
         let pod = by_name.get(&judged.problem.pods[pod as usize].to_string())?;
-        steering::is_waiting(pod).then(|| pod.metadata.uid.clone())?
+        is_waiting(pod).then(|| pod.metadata.uid.clone())?
     };
     let mut planned = locked(&ctx.planned);
     let mut note = |pods: &[u32], claim: &str, token: Option<&str>| {

@@ -6,6 +6,7 @@ use stowage_model::{MinValues, Preferences};
 
 use crate::batch::Rhythm;
 use crate::claim::Timeouts;
+use crate::disruption::Disruption;
 use crate::lease::Terms;
 
 /// Settings of one controller.
@@ -37,6 +38,10 @@ pub struct Settings {
     pub caps: Caps,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What disruption may do.
+    pub disruption: Disruption,
+    /// How long a node may be unwell before it is replaced; for ever without.
+    pub repair: Option<Duration>,
     /// Where the lease is, and under which name.
     pub lease: Option<(String, String)>,
     /// Timing of the election.
@@ -77,6 +82,8 @@ impl Default for Settings {
             frozen: false,
             caps: Caps::default(),
             timeouts: Timeouts::default(),
+            disruption: Disruption::default(),
+            repair: None,
             lease: None,
             terms: Terms::default(),
             identity: "stowage".to_owned(),

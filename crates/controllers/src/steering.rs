@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{Pod, Toleration};
 use serde_json::{Value, json};
 use stowage_k8s::names;
+use stowage_k8s::pod::is_waiting;
 use stowage_k8s::v1::NodeClaim;
 
 /// Where a pod was planned to go.
@@ -44,13 +45,6 @@ pub fn token(claim: &NodeClaim) -> Option<&str> {
 pub fn tolerated(pod: &Pod) -> impl Iterator<Item = &str> {
     let all = pod.spec.iter().flat_map(|spec| spec.tolerations.iter().flatten());
     all.filter(|t| t.key.as_deref() == Some(names::RESERVED_TAINT)).filter_map(|t| t.value.as_deref())
-}
-
-/// Whether a pod waits for a node.
-pub fn is_waiting(pod: &Pod) -> bool {
-    let unbound = pod.spec.as_ref().is_none_or(|spec| spec.node_name.as_deref().unwrap_or_default().is_empty());
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
-    unbound && pod.metadata.deletion_timestamp.is_none() && phase == "Pending"
 }
 
 /// Whether a claim can still expect pods: it is neither ready nor on its way out.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
-use stowage_k8s::conditions;
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
+use kube::ResourceExt;
 use stowage_k8s::v1::{NodeClaim, NodePool};
+use stowage_k8s::{conditions, names};
+use stowage_model::labels;
 
 use crate::state::{State, sorted};
 
@@ -68,16 +70,44 @@ impl View {
         self.on_node.get(node).into_iter().flatten().map(|index| &self.pods[*index])
     }
 
+    /// Claims of a pool.
+    pub fn claims_of(&self, pool: &str) -> impl Iterator<Item = &Arc<NodeClaim>> {
+        self.claims.values().filter(move |claim| pool_of(claim) == Some(pool))
+    }
+
+    /// Claims of a pool that are not on their way out.
+    pub fn kept_claims_of(&self, pool: &str) -> impl Iterator<Item = &Arc<NodeClaim>> {
+        self.claims_of(pool).filter(|claim| claim.metadata.deletion_timestamp.is_none())
+    }
+
     /// Claims by name, borrowed.
     pub fn claim_refs(&self) -> BTreeMap<String, &NodeClaim> {
         self.claims.iter().map(|(name, claim)| (name.clone(), &**claim)).collect()
     }
 
-    /// Nodes whose claim is on its way out.
+    /// Nodes whose claim is on its way out, or is being replaced.
     pub fn leaving(&self) -> std::collections::BTreeSet<&str> {
-        let deleted = self.claims.values().filter(|claim| claim.metadata.deletion_timestamp.is_some());
+        let deleted = self.claims.values().filter(|claim| {
+            claim.metadata.deletion_timestamp.is_some() || claim.annotations().contains_key(names::REPLACED_BY)
+        });
         deleted.filter_map(|claim| self.node_of(claim)?.metadata.name.as_deref()).collect()
     }
+}
+
+/// The pool of a claim.
+pub fn pool_of(claim: &NodeClaim) -> Option<&str> {
+    claim.metadata.labels.as_ref().and_then(|all| all.get(labels::NODEPOOL)).map(String::as_str)
+}
+
+/// The condition `Ready` of a node, if it holds.
+pub fn ready(node: &Node) -> Option<&NodeCondition> {
+    let all = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    all.into_iter().flatten().find(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+/// Whether a node is ready.
+pub fn is_ready(node: &Node) -> bool {
+    ready(node).is_some()
 }
 
 /// Whether a condition of a claim holds.

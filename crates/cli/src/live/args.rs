@@ -9,7 +9,7 @@ use clap::Args;
 use stowage_k8s::duration;
 use stowage_model::Price;
 
-use crate::args::{MachineArgs, MinValuesChoice, PreferenceChoice};
+use crate::args::{BlockerChoice, MachineArgs, MinValuesChoice, PreferenceChoice};
 
 /// Flags of `stowage controller`.
 #[derive(Debug, Args)]
@@ -61,6 +61,30 @@ pub(crate) struct ControllerArgs {
     /// Finish what has begun, begin nothing
     #[arg(long, env = "STOWAGE_FREEZE")]
     pub(crate) freeze: bool,
+    /// Karpenter's gates, such as SpotToSpotConsolidation=true,NodeRepair=true
+    #[arg(long, env = "FEATURE_GATES", default_value = "", value_parser = gates)]
+    pub(crate) feature_gates: Gates,
+    /// Give up no node of its own accord: not empty ones, not drifted ones, none to save
+    #[arg(long, env = "STOWAGE_NO_DISRUPTION")]
+    pub(crate) no_disruption: bool,
+    /// How long a decision to give up nodes must stand before it is carried out
+    #[arg(long, env = "STOWAGE_DISRUPTION_VALIDATION", default_value = "5s", value_parser = time)]
+    pub(crate) disruption_validation: Duration,
+    /// What moving one ordinary pod must save, in dollars per hour
+    #[arg(long, env = "STOWAGE_EVICTION_PRICE", default_value = "0.005", value_parser = dollars)]
+    pub(crate) eviction_price: Price,
+    /// What a consolidation must save at least, in dollars per hour
+    #[arg(long, env = "STOWAGE_MIN_SAVINGS", default_value = "0.0001", value_parser = dollars)]
+    pub(crate) min_savings: Price,
+    /// Cheaper spot types that a spot node's spot replacement must have to choose from
+    #[arg(long, env = "STOWAGE_SPOT_ALTERNATIVES", default_value = "15")]
+    pub(crate) spot_alternatives: usize,
+    /// Whose rules say which pods hold a node
+    #[arg(long, env = "STOWAGE_BLOCKERS", value_enum, ignore_case = true, default_value_t = BlockerChoice::Karpenter)]
+    pub(crate) blockers: BlockerChoice,
+    /// A node that is not ready for so long is replaced, with the gate NodeRepair
+    #[arg(long, env = "STOWAGE_REPAIR_AFTER", default_value = "30m", value_parser = time)]
+    pub(crate) repair_after: Duration,
     /// Act without a lease: for one process alone
     #[arg(long, env = "DISABLE_LEADER_ELECTION")]
     pub(crate) disable_leader_election: bool,
@@ -110,6 +134,32 @@ pub(crate) struct SnapshotArgs {
     /// Replace the names of objects, the same name by the same one
     #[arg(long)]
     pub(crate) mask_names: bool,
+}
+
+/// Which gates are open.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gates {
+    pub(crate) spot_to_spot: bool,
+    pub(crate) node_repair: bool,
+}
+
+/// Gates of Karpenter whose feature is always there.
+const ALWAYS: [&str; 4] = ["ReservedCapacity", "NodeOverlay", "StaticCapacity", "CapacityBuffer"];
+
+fn gates(text: &str) -> Result<Gates, String> {
+    let mut gates = Gates::default();
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or_else(|| format!("{pair:?} is not NAME=true or NAME=false"))?;
+        let open: bool = value.parse().map_err(|_| format!("{pair:?}: {value:?} is neither true nor false"))?;
+        match name {
+            "SpotToSpotConsolidation" => gates.spot_to_spot = open,
+            "NodeRepair" => gates.node_repair = open,
+            // Asked for or not, what manifests use is honoured.
+            _ if ALWAYS.contains(&name) => {}
+            _ => return Err(format!("{name} is no gate: SpotToSpotConsolidation and NodeRepair are")),
+        }
+    }
+    Ok(gates)
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -8,6 +8,7 @@ use stowage_cloud::simulated::Behaviour;
 use stowage_controllers::batch::Rhythm;
 use stowage_controllers::claim::Timeouts;
 use stowage_controllers::clock::{Clock, SystemClock};
+use stowage_controllers::disruption::Disruption;
 use stowage_controllers::lease::Terms;
 use stowage_controllers::metrics::Metrics;
 use stowage_controllers::server::{self, Readiness};
@@ -15,6 +16,7 @@ use stowage_controllers::settings::{Caps, Settings};
 use stowage_controllers::simulated::wire::Remote;
 use stowage_controllers::simulated::{Local, kubelet};
 use stowage_controllers::{Ended, Parts};
+use stowage_disruption::Rules;
 use stowage_model::{MinValues, Preferences};
 use tracing::{error, info};
 
@@ -117,6 +119,19 @@ fn settings(args: &ControllerArgs) -> Settings {
             per_minute: args.max_launches_per_minute,
             hourly: args.max_hourly_spend.map(|price| price.nanos()),
         },
+        disruption: Disruption {
+            enabled: !args.no_disruption,
+            validation: args.disruption_validation,
+            rules: Rules {
+                eviction_price: args.eviction_price,
+                least_saving: args.min_savings,
+                spot_to_spot: args.feature_gates.spot_to_spot.then_some(args.spot_alternatives),
+                ..Rules::default()
+            },
+            blockers: crate::consolidate::blockers(args.blockers),
+            ..defaults.disruption.clone()
+        },
+        repair: args.feature_gates.node_repair.then_some(args.repair_after),
         lease: (!args.disable_leader_election)
             .then(|| (args.leader_election_namespace.clone(), args.leader_election_name.clone())),
         terms,

@@ -51,7 +51,7 @@ impl Machines for Machinery {
         let gathered = Pools::gather(cluster, &catalog, &self.args, &mut notebook).map_err(told)?;
         Ok(Gathered {
             pools: gathered.pools,
-            standing: gathered.standing,
+            standing: gathered.standing.into_iter().map(|(pool, _)| pool).collect(),
             type_sets: gathered.type_sets,
             warnings: notebook.warnings,
         })

@@ -65,7 +65,7 @@ fn strip(object: &mut Value) {
         meta.remove("managedFields");
         if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
             annotations.retain(|key, _| {
-                ["karpenter", "stowage.sh/", "kubernetes.io/config.mirror", "cluster-autoscaler"]
+                ["karpenter", "stowage.sh/", "kubernetes.io/config.mirror", "cluster-autoscaler", "pod-deletion-cost"]
                     .iter()
                     .any(|known| key.contains(known))
             });

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 use stowage_k8s::conditions::{self, Says};
+use stowage_k8s::duration;
 use stowage_k8s::v1::NodeClaim;
 
 use super::{launch, settle, terminate};
@@ -66,15 +67,28 @@ impl Default for Timeouts {
     }
 }
 
+/// A merge patch of some object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// The claim.
+    Claim(Value),
+    /// The claim's status.
+    Status(Value),
+    /// A node.
+    Node(String, Value),
+}
+
+impl From<Write> for Call {
+    fn from(patch: Write) -> Self {
+        Self::Patch(patch)
+    }
+}
+
 /// One external call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
-    /// A merge patch of the claim.
-    PatchClaim(Value),
-    /// A merge patch of the claim's status.
-    PatchStatus(Value),
-    /// A merge patch of a node.
-    PatchNode(String, Value),
+    /// A merge patch.
+    Patch(Write),
     /// Launch, as attempt number so-and-so.
     Launch(u32),
     /// Evict pods, by namespace and name.
@@ -92,15 +106,12 @@ pub enum Call {
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Make this call; the name is for logs. Look again no sooner than after
-    /// `again`, unless the claim changes.
+    /// Make this call; the name is for logs.
     Do {
         /// What the step is called.
         step: &'static str,
         /// The call.
         call: Call,
-        /// When to look again at the soonest.
-        again: Duration,
     },
     /// Nothing, until something changes or so much time has passed.
     Wait(Duration),
@@ -137,7 +148,7 @@ impl Facts<'_> {
     }
 
     pub(crate) fn since(&self, then: Option<Timestamp>) -> Duration {
-        then.map_or(Duration::ZERO, |then| crate::clock::since(then, self.now))
+        then.map_or(Duration::ZERO, |then| duration::since(then, self.now))
     }
 
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
@@ -151,7 +162,7 @@ impl Facts<'_> {
     }
 
     /// A status with these conditions set. `None` where it says so already.
-    pub(crate) fn publish(&self, says: &[Says<'_>], mut more: Value) -> Option<Call> {
+    pub(crate) fn publish(&self, says: &[Says<'_>], mut more: Value) -> Option<Write> {
         let mut all = self.conditions().cloned().unwrap_or_default();
         let generation = self.claim.metadata.generation;
         let mut changed = false;
@@ -163,13 +174,13 @@ impl Facts<'_> {
             return None;
         }
         more["conditions"] = json!(all);
-        Some(Call::PatchStatus(self.guarded(json!({ "status": more }))))
+        Some(Write::Status(self.guarded(json!({ "status": more }))))
     }
 }
 
 /// What `Ready` stands for.
 pub(crate) const READY: [&str; 3] = ["Launched", "Registered", "Initialized"];
 
-pub(crate) fn step(step: &'static str, call: Call, again: Duration) -> Verdict {
-    Verdict::Do { step, call, again }
+pub(crate) fn step(step: &'static str, call: impl Into<Call>) -> Verdict {
+    Verdict::Do { step, call: call.into() }
 }

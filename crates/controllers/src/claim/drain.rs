@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
+use stowage_k8s::pod::{is_finished, is_owned_by, is_protected};
 use stowage_k8s::{duration, names};
-
-use crate::clock;
 
 /// What the drain needs now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,8 +55,7 @@ fn key(pod: &Pod) -> (String, String) {
 
 /// Whether a drain waits for this pod at all.
 pub fn is_waited_for(pod: &Pod, now: Timestamp) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
-    let stuck = pod.metadata.deletion_timestamp.as_ref().is_some_and(|at| clock::since(at.0, now) > STUCK);
+    let stuck = pod.metadata.deletion_timestamp.as_ref().is_some_and(|at| duration::since(at.0, now) > STUCK);
     let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.clone()).unwrap_or_default();
     let stays = tolerations.iter().any(|toleration| {
         let key = toleration.key.as_deref().unwrap_or_default();
@@ -66,31 +64,13 @@ pub fn is_waited_for(pod: &Pod, now: Timestamp) -> bool {
         (key == names::DISRUPTED_TAINT && (any || toleration.value.is_none()) || key.is_empty() && any)
             && (effect.is_empty() || effect == "NoSchedule")
     });
-    !(phase == "Succeeded" || phase == "Failed" || stuck || stays || is_owned_by(pod, "Node"))
-}
-
-/// Whether the pod's controller is of this kind.
-pub fn is_owned_by(pod: &Pod, kind: &str) -> bool {
-    pod.metadata.owner_references.iter().flatten().any(|owner| owner.kind == kind)
+    !(is_finished(pod) || stuck || stays || is_owned_by(pod, "Node"))
 }
 
 fn tier(pod: &Pod) -> u8 {
     let class = pod.spec.as_ref().and_then(|spec| spec.priority_class_name.as_deref()).unwrap_or_default();
     let critical = class == "system-cluster-critical" || class == "system-node-critical";
     u8::from(critical) * 2 + u8::from(is_owned_by(pod, "DaemonSet"))
-}
-
-/// Whether the pod asked not to be disrupted, for good or for a while from its start.
-pub fn is_protected(pod: &Pod, now: Timestamp) -> bool {
-    let Some(text) = pod.metadata.annotations.as_ref().and_then(|all| all.get(names::DO_NOT_DISRUPT)) else {
-        return false;
-    };
-    if text == "true" {
-        return true;
-    }
-    let lasts = duration::parse(text).and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos);
-    let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0);
-    lasts.is_some_and(|lasts| started.is_none_or(|started| clock::since(started, now) < lasts))
 }
 
 /// A pod that must be deleted now to be gone by the deadline.
@@ -100,7 +80,7 @@ fn forced(pod: &Pod, deadline: Timestamp, now: Timestamp) -> Option<(String, Str
     if now < begin {
         return None;
     }
-    let left = i64::try_from(clock::since(now, deadline).as_secs()).unwrap_or(grace).clamp(1, grace.max(1));
+    let left = i64::try_from(duration::since(now, deadline).as_secs()).unwrap_or(grace).clamp(1, grace.max(1));
     // A pod that is leaving in time is let be.
     let ends = pod.metadata.deletion_timestamp.as_ref().map(|time| time.0);
     if ends.is_some_and(|ends| ends <= deadline.max(now)) {
@@ -113,11 +93,8 @@ fn forced(pod: &Pod, deadline: Timestamp, now: Timestamp) -> Option<(String, Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{at, merge};
     use serde_json::{Value, json};
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap_or_default()
-    }
 
     fn pod(name: &str, change: Value) -> Pod {
         let mut object = json!({
@@ -127,17 +104,6 @@ mod tests {
         });
         merge(&mut object, change);
         serde_json::from_value(object).unwrap_or_default()
-    }
-
-    fn merge(into: &mut Value, change: Value) {
-        match (into, change) {
-            (Value::Object(into), Value::Object(change)) => {
-                for (key, value) in change {
-                    merge(into.entry(key).or_insert(Value::Null), value);
-                }
-            }
-            (into, change) => *into = change,
-        }
     }
 
     fn daemon() -> Value {

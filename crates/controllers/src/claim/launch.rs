@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use stowage_cloud::provider::{Instance, ProviderError};
 use stowage_k8s::conditions::{Says, holds};
 use stowage_k8s::{duration, names};
-use stowage_model::labels;
+use stowage_model::{Digest, labels};
 
-use super::decide::{Call, Facts, LONG, Verdict, step};
+use super::decide::{Call, Facts, Verdict, Write, step};
 
 /// Nothing is launched for a claim that could vanish unseen.
 pub(super) fn finalizer(facts: &Facts<'_>) -> Option<Verdict> {
@@ -17,15 +17,14 @@ pub(super) fn finalizer(facts: &Facts<'_>) -> Option<Verdict> {
         return None;
     }
     let all: Vec<String> = known.into_iter().chain([names::TERMINATION_FINALIZER.to_owned()]).collect();
-    Some(step("finalizer", Call::PatchClaim(facts.guarded(json!({ "metadata": { "finalizers": all } }))), LONG))
+    Some(step("finalizer", Write::Claim(facts.guarded(json!({ "metadata": { "finalizers": all } })))))
 }
 
 /// Nodes that are too old go.
 pub(super) fn expire(facts: &Facts<'_>) -> Option<Verdict> {
     let text = facts.claim.spec.expire_after.as_deref().filter(|text| *text != "Never")?;
     let age = facts.since(facts.claim.metadata.creation_timestamp.as_ref().map(|time| time.0));
-    let most = duration::parse(text).and_then(|nanos| u64::try_from(nanos).ok())?;
-    (age.as_nanos() >= u128::from(most)).then(|| step("expire", Call::DeleteClaim("Expired"), LONG))
+    (age >= duration::span(text)?).then(|| step("expire", Call::DeleteClaim("Expired")))
 }
 
 /// Launches, once the attempt is written down.
@@ -35,30 +34,28 @@ pub(super) fn launch(facts: &Facts<'_>) -> Option<Verdict> {
     }
     let age = facts.since(facts.claim.metadata.creation_timestamp.as_ref().map(|time| time.0));
     if age >= facts.timeouts.launch {
-        return Some(step("launch timeout", Call::DeleteClaim("LaunchTimeout"), LONG));
+        return Some(step("launch timeout", Call::DeleteClaim("LaunchTimeout")));
     }
     let attempt = facts.annotation(names::LAUNCH_ATTEMPT).and_then(|text| text.parse::<u32>().ok());
     Some(match attempt {
-        None => step("intent", intent(facts, 1), LONG),
-        Some(attempt) => step("launch", Call::Launch(attempt), LONG),
+        None => step("intent", intent(facts, 1)),
+        Some(attempt) => step("launch", Call::Launch(attempt)),
     })
 }
 
 /// Writes an attempt down.
-pub(crate) fn intent(facts: &Facts<'_>, attempt: u32) -> Call {
+pub(crate) fn intent(facts: &Facts<'_>, attempt: u32) -> Write {
     let annotations = json!({ names::LAUNCH_ATTEMPT: attempt.to_string() });
-    Call::PatchClaim(facts.guarded(json!({ "metadata": { "annotations": annotations } })))
+    Write::Claim(facts.guarded(json!({ "metadata": { "annotations": annotations } })))
 }
 
 /// What an attempt's token is: the same after a restart, another for another
 /// attempt, cluster or claim.
 pub(crate) fn token(cluster: &str, uid: &str, attempt: u32) -> String {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in cluster.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
+    let mut owner = Digest::default();
+    owner.add(cluster.as_bytes());
     let uid: String = uid.chars().filter(char::is_ascii_alphanumeric).take(36).collect();
-    format!("{uid}-{attempt}-{hash:016x}").chars().take(64).collect()
+    format!("{uid}-{attempt}-{owner}").chars().take(64).collect()
 }
 
 /// Labels that the claim gets once it is known what was launched.
@@ -72,7 +69,7 @@ pub(crate) fn launched_labels(instance: &Instance) -> Value {
 }
 
 /// The status of a claim whose instance was launched.
-pub(crate) fn launched(facts: &Facts<'_>, instance: &Instance) -> Option<Call> {
+pub(crate) fn launched(facts: &Facts<'_>, instance: &Instance) -> Option<Write> {
     let quantities = |all: &BTreeMap<String, String>| -> BTreeMap<String, Quantity> {
         all.iter().map(|(name, amount)| (name.clone(), Quantity(amount.clone()))).collect()
     };
@@ -92,7 +89,7 @@ pub(crate) fn launched(facts: &Facts<'_>, instance: &Instance) -> Option<Call> {
 }
 
 /// The status of a claim whose launch gave nothing.
-pub(crate) fn failed(facts: &Facts<'_>, error: &ProviderError) -> Option<Call> {
+pub(crate) fn failed(facts: &Facts<'_>, error: &ProviderError) -> Option<Write> {
     let message = error.to_string();
     let says = Says { kind: "Launched", status: "Unknown", reason: error.label(), message: &message };
     facts.publish(&[says], json!({}))

@@ -16,9 +16,9 @@ use stowage_k8s::v1::NodeClaim;
 use stowage_model::labels;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use super::decide::{Call, Facts, Memory, Verdict, decide};
+use super::decide::{Call, Facts, Memory, Verdict, Write, decide};
 use super::launch;
 use crate::context::{Context, locked};
 use crate::events::Saying;
@@ -29,6 +29,8 @@ use crate::view::View;
 
 /// Claims that are acted upon at the same time.
 const AT_ONCE: usize = 32;
+/// A step is not repeated sooner unless its claim or node changed.
+const REST: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_CALL: Duration = Duration::from_secs(90);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -58,16 +60,13 @@ enum Went {
 pub async fn run(ctx: Arc<Context>) {
     let mut records: BTreeMap<String, Record> = BTreeMap::new();
     let mut busy: BTreeSet<String> = BTreeSet::new();
-    let mut tasks: JoinSet<(String, String, Duration, Went)> = JoinSet::new();
+    let mut tasks: JoinSet<(String, &'static str, String, Went)> = JoinSet::new();
     let mut changes = ctx.state.changes();
     loop {
         let view = Arc::new(View::take(&ctx.state));
-        let nominated = {
-            let planned = locked(&ctx.planned);
-            steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
-        };
-        records
-            .retain(|uid, _| busy.contains(uid) || view.claims.values().any(|c| c.metadata.uid.as_ref() == Some(uid)));
+        let guests = guests(&ctx, &view);
+        let uids: BTreeSet<&str> = view.claims.values().filter_map(|claim| claim.metadata.uid.as_deref()).collect();
+        records.retain(|uid, _| busy.contains(uid) || uids.contains(uid.as_str()));
         let mut soonest = Duration::from_secs(5);
         for claim in view.claims.values() {
             let uid = claim.uid().unwrap_or_default();
@@ -83,10 +82,11 @@ pub async fn run(ctx: Arc<Context>) {
                 soonest = soonest.min(*until - now);
                 continue;
             }
-            let facts = facts(&ctx, &view, claim, &nominated, record.memory);
+            let guests = guests.get(&claim.name_any()).copied().unwrap_or_default();
+            let facts = facts(&ctx, &view, claim, guests, record.memory);
             match decide(&facts) {
                 Verdict::Wait(time) => soonest = soonest.min(time),
-                Verdict::Do { step, call, again } => {
+                Verdict::Do { step, call } => {
                     busy.insert(uid.clone());
                     let (ctx, view, claim) = (ctx.clone(), view.clone(), claim.clone());
                     let memory = record.memory;
@@ -99,7 +99,7 @@ pub async fn run(ctx: Arc<Context>) {
                             Ok(Err(_)) => Went::Wrong(format!("{step} panicked")),
                             Err(_) => Went::Wrong(format!("{step}: no answer")),
                         };
-                        (uid, version, again, went)
+                        (uid, step, version, went)
                     });
                 }
             }
@@ -110,10 +110,10 @@ pub async fn run(ctx: Arc<Context>) {
                 while let Some(more) = tasks.try_join_next() {
                     finished.push(more);
                 }
-                for (uid, version, again, went) in finished.into_iter().flatten() {
+                for (uid, step, version, went) in finished.into_iter().flatten() {
                     busy.remove(&uid);
                     let record = records.entry(uid).or_default();
-                    settle(record, version, again, went);
+                    settle(record, step, version, went);
                 }
             }
             _ = changes.changed() => {}
@@ -130,12 +130,12 @@ fn version_of(view: &View, claim: &NodeClaim) -> String {
 
 /// What follows from how a call went. A call that changed the claim is not
 /// repeated until the change is seen, or a while has passed.
-fn settle(record: &mut Record, version: String, again: Duration, went: Went) {
+fn settle(record: &mut Record, step: &'static str, version: String, went: Went) {
     let now = Instant::now();
     match went {
         Went::Well => {
             record.pause = None;
-            record.rest = Some((now + again.min(Duration::from_secs(2)), version));
+            record.rest = Some((now + REST, version));
         }
         Went::Ended => {
             record.memory.ended = true;
@@ -147,31 +147,43 @@ fn settle(record: &mut Record, version: String, again: Duration, went: Went) {
         }
         Went::Wrong(why) => {
             let pause = record.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
-            debug!(%why, ?pause, "tried again later");
+            warn!(step, %why, ?pause, "a step of a claim is tried again later");
             record.pause = Some(pause);
             record.rest = Some((now + pause, version));
         }
     }
 }
 
-fn facts<'a>(
-    ctx: &'a Context,
-    view: &'a View,
-    claim: &'a NodeClaim,
-    nominated: &BTreeMap<String, String>,
-    memory: Memory,
-) -> Facts<'a> {
+/// Pods that are planned for a claim and have not come yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Guests {
+    invited: usize,
+    uninvited: usize,
+}
+
+/// By the claim's name.
+fn guests(ctx: &Context, view: &View) -> BTreeMap<String, Guests> {
+    let nominated = {
+        let planned = locked(&ctx.planned);
+        steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
+    };
+    let mut all: BTreeMap<String, Guests> = BTreeMap::new();
+    for pod in &view.pods {
+        let Some(name) = pod.metadata.uid.as_ref().and_then(|uid| nominated.get(uid)) else { continue };
+        let token = view.claims.get(name).and_then(|claim| steering::token(claim));
+        let guests = all.entry(name.clone()).or_default();
+        match steering::tolerated(pod).any(|known| Some(known) == token) {
+            true => guests.invited += 1,
+            false => guests.uninvited += 1,
+        }
+    }
+    all
+}
+
+fn facts<'a>(ctx: &'a Context, view: &'a View, claim: &'a NodeClaim, guests: Guests, memory: Memory) -> Facts<'a> {
     let node: Option<&Node> = view.node_of(claim).map(|node| &**node);
     let name = node.and_then(|node| node.metadata.name.as_deref());
     let pods: Vec<&Pod> = name.into_iter().flat_map(|name| view.pods_on(name)).map(|pod| &**pod).collect();
-    let token = steering::token(claim);
-    let own = claim.metadata.name.as_deref().unwrap_or_default();
-    let expected: Vec<&Arc<Pod>> = view
-        .pods
-        .iter()
-        .filter(|pod| nominated.get(pod.metadata.uid.as_deref().unwrap_or_default()).is_some_and(|name| name == own))
-        .collect();
-    let invited = expected.iter().filter(|pod| steering::tolerated(pod).any(|t| Some(t) == token)).count();
     // Only asked for while it matters.
     let leaving = claim.metadata.deletion_timestamp.is_some();
     let attachments = name.filter(|_| leaving).map_or(0, |name| attached(ctx, name));
@@ -180,8 +192,8 @@ fn facts<'a>(
         node,
         pods,
         attachments,
-        invited,
-        uninvited: expected.len() - invited,
+        invited: guests.invited,
+        uninvited: guests.uninvited,
         memory,
         now: ctx.clock.now(),
         timeouts: &ctx.settings.timeouts,
@@ -197,11 +209,8 @@ async fn act(ctx: &Context, view: &View, claim: &NodeClaim, step: &'static str, 
     ctx.metrics.step(step);
     let claims: Api<NodeClaim> = Api::all(ctx.client.clone());
     let nodes: Api<Node> = Api::all(ctx.client.clone());
-    let plain = PatchParams::default();
     match call {
-        Call::PatchClaim(patch) => told(claims.patch(&name, &plain, &Patch::Merge(&patch)).await),
-        Call::PatchStatus(patch) => told(claims.patch_status(&name, &plain, &Patch::Merge(&patch)).await),
-        Call::PatchNode(node, patch) => told(nodes.patch(&node, &plain, &Patch::Merge(&patch)).await),
+        Call::Patch(patch) => write(ctx, &name, patch).await,
         Call::DeleteNode(node) => told(nodes.delete(&node, &DeleteParams::default()).await),
         Call::DeleteClaim(reason) => delete(ctx, &claims, claim, reason).await,
         Call::Launch(attempt) => launch_it(ctx, view, claim, attempt, memory).await,
@@ -216,6 +225,18 @@ async fn act(ctx: &Context, view: &View, claim: &NodeClaim, step: &'static str, 
                 }
             }
             Went::Well
+        }
+    }
+}
+
+async fn write(ctx: &Context, claim: &str, patch: Write) -> Went {
+    let (claims, plain) = (Api::<NodeClaim>::all(ctx.client.clone()), PatchParams::default());
+    match patch {
+        Write::Claim(patch) => told(claims.patch(claim, &plain, &Patch::Merge(&patch)).await),
+        Write::Status(patch) => told(claims.patch_status(claim, &plain, &Patch::Merge(&patch)).await),
+        Write::Node(node, patch) => {
+            let nodes: Api<Node> = Api::all(ctx.client.clone());
+            told(nodes.patch(&node, &plain, &Patch::Merge(&patch)).await)
         }
     }
 }
@@ -267,9 +288,7 @@ async fn launch_it(ctx: &Context, view: &View, claim: &NodeClaim, attempt: u32, 
         false => ctx.provider.create(&request).await,
     };
     let claims: Api<NodeClaim> = Api::all(ctx.client.clone());
-    let nominated = BTreeMap::new();
-    let facts = facts(ctx, view, claim, &nominated, memory);
-    let plain = PatchParams::default();
+    let facts = facts(ctx, view, claim, Guests::default(), memory);
     ctx.metrics.provider("Create", answer.as_ref().err().map(ProviderError::label));
     match answer {
         Ok(instance) => publish(ctx, &claims, &facts, &instance).await,
@@ -283,15 +302,13 @@ async fn launch_it(ctx: &Context, view: &View, claim: &NodeClaim, attempt: u32, 
             delete(ctx, &claims, claim, "InsufficientCapacity").await
         }
         Err(ProviderError::TokenUsed) => {
-            let Call::PatchClaim(patch) = launch::intent(&facts, attempt.saturating_add(1)) else {
-                return Went::Outdated;
-            };
-            told(claims.patch(&facts.claim.name_any(), &plain, &Patch::Merge(&patch)).await)
+            write(ctx, &claim.name_any(), launch::intent(&facts, attempt.saturating_add(1))).await
         }
         Err(error) => {
             warn!(node_claim = %claim.name_any(), %error, "a launch failed");
-            if let Some(Call::PatchStatus(patch)) = launch::failed(&facts, &error) {
-                let _ = claims.patch_status(&claim.name_any(), &plain, &Patch::Merge(&patch)).await;
+            if let Some(call) = launch::failed(&facts, &error) {
+                // The launch is tried again whether or not this is known.
+                let _ = write(ctx, &claim.name_any(), call).await;
             }
             Went::Wrong(error.to_string())
         }
@@ -301,8 +318,9 @@ async fn launch_it(ctx: &Context, view: &View, claim: &NodeClaim, attempt: u32, 
 /// Writes down what was launched: labels first, so that the status, which ends
 /// the stage, comes last.
 async fn publish(ctx: &Context, claims: &Api<NodeClaim>, facts: &Facts<'_>, instance: &Instance) -> Went {
-    let (name, plain) = (facts.claim.name_any(), PatchParams::default());
-    let labelled = claims.patch(&name, &plain, &Patch::Merge(&launch::launched_labels(instance))).await;
+    let name = facts.claim.name_any();
+    let labelled =
+        claims.patch(&name, &PatchParams::default(), &Patch::Merge(&launch::launched_labels(instance))).await;
     let fresh = match labelled {
         Ok(fresh) => fresh,
         Err(error) => return told::<NodeClaim>(Err(error)),
@@ -312,8 +330,8 @@ async fn publish(ctx: &Context, claims: &Api<NodeClaim>, facts: &Facts<'_>, inst
     ctx.metrics.launched();
     let facts = Facts { claim: &fresh, ..facts.clone() };
     match launch::launched(&facts, instance) {
-        Some(Call::PatchStatus(patch)) => told(claims.patch_status(&name, &plain, &Patch::Merge(&patch)).await),
-        _ => Went::Well,
+        Some(status) => write(ctx, &name, status).await,
+        None => Went::Well,
     }
 }
 

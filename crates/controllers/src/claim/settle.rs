@@ -8,7 +8,9 @@ use stowage_k8s::conditions::{self, Says, holds};
 use stowage_k8s::names;
 use stowage_model::labels;
 
-use super::decide::{Call, Facts, LONG, SOON, Verdict, step};
+use crate::view::{is_ready, ready};
+
+use super::decide::{Call, Facts, LONG, SOON, Verdict, Write, step};
 
 /// A node that joined becomes ours: labels, annotations, taints, owner.
 pub(super) fn register(facts: &Facts<'_>) -> Option<Verdict> {
@@ -19,16 +21,16 @@ pub(super) fn register(facts: &Facts<'_>) -> Option<Verdict> {
         let launched = conditions::find(facts.conditions(), "Launched").map(|c| c.last_transition_time.0);
         let waited = facts.since(launched);
         if waited >= facts.timeouts.registration {
-            return Some(step("registration timeout", Call::DeleteClaim("RegistrationTimeout"), LONG));
+            return Some(step("registration timeout", Call::DeleteClaim("RegistrationTimeout")));
         }
         return Some(Verdict::Wait(facts.timeouts.registration - waited));
     };
     let name = node.metadata.name.clone().unwrap_or_default();
     let own = node.metadata.labels.clone().unwrap_or_default();
     if own.get(labels::REGISTERED).map(String::as_str) != Some("true") {
-        return Some(step("register", Call::PatchNode(name, synced(facts)), LONG));
+        return Some(step("register", Write::Node(name, synced(facts))));
     }
-    facts.publish(&[holds("Registered")], json!({ "nodeName": name })).map(|call| step("registered", call, LONG))
+    facts.publish(&[holds("Registered")], json!({ "nodeName": name })).map(|call| step("registered", call))
 }
 
 /// The node as the claim wants it.
@@ -85,14 +87,14 @@ pub(super) fn initialize(facts: &Facts<'_>) -> Option<Verdict> {
             return Some(verdict);
         }
         let says = Says { kind: "Initialized", status: "Unknown", reason, message: &message };
-        return Some(facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("waiting", call, SOON)));
+        return Some(facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("waiting", call)));
     }
     let own = node.metadata.labels.clone().unwrap_or_default();
     if own.get(labels::INITIALIZED).map(String::as_str) != Some("true") {
         let patch = json!({ "metadata": { "labels": { labels::INITIALIZED: "true" } } });
-        return Some(step("initialize", Call::PatchNode(name, patch), LONG));
+        return Some(step("initialize", Write::Node(name, patch)));
     }
-    facts.publish(&[holds("Initialized")], json!({})).map(|call| step("initialized", call, LONG))
+    facts.publish(&[holds("Initialized")], json!({})).map(|call| step("initialized", call))
 }
 
 const HELD: &str = "HeldForPlannedPods";
@@ -101,8 +103,7 @@ const HELD: &str = "HeldForPlannedPods";
 fn settled(facts: &Facts<'_>) -> Result<(), (&'static str, String)> {
     let Some(node) = facts.node else { return Err(("NodeNotFound", "the node is gone".to_owned())) };
     let status = node.status.clone().unwrap_or_default();
-    let ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
-    if !ready {
+    if !is_ready(node) {
         return Err(("NodeNotReady", "the node is not Ready".to_owned()));
     }
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
@@ -132,7 +133,7 @@ fn settled(facts: &Facts<'_>) -> Result<(), (&'static str, String)> {
 /// there, or have had their time.
 fn held(facts: &Facts<'_>, name: &str) -> Option<Verdict> {
     let node = facts.node?;
-    let ready = node.status.as_ref()?.conditions.iter().flatten().find(|c| c.type_ == "Ready")?;
+    let ready = ready(node)?;
     let registered = conditions::find(facts.conditions(), "Registered").map(|c| c.last_transition_time.0);
     let since = ready.last_transition_time.as_ref().map(|time| time.0).max(registered);
     let waited = facts.since(since);
@@ -144,11 +145,11 @@ fn held(facts: &Facts<'_>, name: &str) -> Option<Verdict> {
     let patch = json!({
         "metadata": { "resourceVersion": node.metadata.resource_version }, "spec": { "taints": taints },
     });
-    Some(step("release", Call::PatchNode(name.to_owned(), patch), LONG))
+    Some(step("release", Write::Node(name.to_owned(), patch)))
 }
 
 /// Whoever deletes a node means the machine.
 pub(super) fn node_deleted(facts: &Facts<'_>) -> Option<Verdict> {
     let leaving = facts.node.is_some_and(|node| node.metadata.deletion_timestamp.is_some());
-    leaving.then(|| step("node deleted", Call::DeleteClaim("NodeDeleted"), LONG))
+    leaving.then(|| step("node deleted", Call::DeleteClaim("NodeDeleted")))
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use stowage_k8s::conditions::{Says, holds};
 use stowage_k8s::{duration, names};
 
-use super::decide::{Call, Facts, LONG, SOON, Verdict, step};
+use super::decide::{Call, Facts, LONG, SOON, Verdict, Write, step};
 use super::drain;
 
 pub(super) fn terminate(facts: &Facts<'_>) -> Option<Verdict> {
@@ -32,7 +32,7 @@ fn write_deadline(facts: &Facts<'_>, deleted: Timestamp) -> Option<Verdict> {
     }
     let at = deleted.checked_add(SignedDuration::from_nanos(grace)).unwrap_or(Timestamp::MAX);
     let annotations = json!({ names::TERMINATION_TIMESTAMP: at.to_string() });
-    Some(step("deadline", Call::PatchClaim(facts.guarded(json!({ "metadata": { "annotations": annotations } }))), LONG))
+    Some(step("deadline", Write::Claim(facts.guarded(json!({ "metadata": { "annotations": annotations } })))))
 }
 
 /// No new pods, and no new connections from outside.
@@ -50,7 +50,7 @@ fn shut(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
         },
         "spec": { "taints": taints },
     });
-    Some(step("shut", Call::PatchNode(node.metadata.name.clone().unwrap_or_default(), patch), LONG))
+    Some(step("shut", Write::Node(node.metadata.name.clone().unwrap_or_default(), patch)))
 }
 
 fn empty(facts: &Facts<'_>, deleted: Timestamp) -> Option<Verdict> {
@@ -59,23 +59,21 @@ fn empty(facts: &Facts<'_>, deleted: Timestamp) -> Option<Verdict> {
     }
     let drain = drain::drain(&facts.pods, deadline(facts), facts.now);
     if !drain.force.is_empty() {
-        return Some(step("force", Call::Force(drain.force), SOON));
+        return Some(step("force", Call::Force(drain.force)));
     }
     if !drain.evict.is_empty() {
-        return Some(step("evict", Call::Evict(drain.evict), SOON));
+        return Some(step("evict", Call::Evict(drain.evict)));
     }
     let lasted = facts.since(Some(deleted));
     if drain.left > 0 {
         let message = format!("{} pods are waited for, {} of them may not be disrupted", drain.left, drain.protected);
         let says = Says { kind: "Drained", status: "False", reason: "Draining", message: &message };
-        return Some(
-            facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("draining", call, SOON)),
-        );
+        return Some(facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("draining", call)));
     }
     if lasted < facts.timeouts.drain && !facts.pods.is_empty() {
         return Some(Verdict::Wait(facts.timeouts.drain - lasted));
     }
-    facts.publish(&[holds("Drained")], json!({})).map(|call| step("drained", call, LONG))
+    facts.publish(&[holds("Drained")], json!({})).map(|call| step("drained", call))
 }
 
 /// Volumes come off before the machine ends, or their data may not follow.
@@ -90,11 +88,9 @@ fn detach(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
         let message = format!("{} volumes are attached", facts.attachments);
         let says =
             Says { kind: "VolumesDetached", status: "False", reason: "AwaitingVolumeDetachment", message: &message };
-        return Some(
-            facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("detaching", call, SOON)),
-        );
+        return Some(facts.publish(&[says], json!({})).map_or(Verdict::Wait(SOON), |call| step("detaching", call)));
     }
-    facts.publish(&[holds("VolumesDetached")], json!({})).map(|call| step("detached", call, LONG))
+    facts.publish(&[holds("VolumesDetached")], json!({})).map(|call| step("detached", call))
 }
 
 /// Until the provider says that it is gone.
@@ -105,9 +101,9 @@ fn end(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
     }
     if provider_id(facts).is_some() && !facts.is("InstanceTerminating") {
         let call = facts.publish(&[holds("InstanceTerminating")], json!({}));
-        return call.map(|call| step("terminating", call, LONG));
+        return call.map(|call| step("terminating", call));
     }
-    Some(step("end instance", Call::EndInstance, SOON))
+    Some(step("end instance", Call::EndInstance))
 }
 
 fn provider_id<'a>(facts: &'a Facts<'_>) -> Option<&'a str> {
@@ -118,7 +114,7 @@ fn forget_node(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
     let node = facts.node?;
     let name = node.metadata.name.clone().unwrap_or_default();
     if node.metadata.deletion_timestamp.is_none() {
-        return Some(step("delete node", Call::DeleteNode(name), LONG));
+        return Some(step("delete node", Call::DeleteNode(name)));
     }
     let mut finalizers = node.metadata.finalizers.clone().unwrap_or_default();
     let held = finalizers.len();
@@ -129,11 +125,11 @@ fn forget_node(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
     let patch = json!({
         "metadata": { "finalizers": finalizers, "resourceVersion": node.metadata.resource_version },
     });
-    Some(step("let node go", Call::PatchNode(name, patch), LONG))
+    Some(step("let node go", Write::Node(name, patch)))
 }
 
 fn forget(facts: &Facts<'_>) -> Verdict {
     let mut finalizers = facts.claim.metadata.finalizers.clone().unwrap_or_default();
     finalizers.retain(|name| name != names::TERMINATION_FINALIZER);
-    step("let claim go", Call::PatchClaim(facts.guarded(json!({ "metadata": { "finalizers": finalizers } }))), LONG)
+    step("let claim go", Write::Claim(facts.guarded(json!({ "metadata": { "finalizers": finalizers } }))))
 }

@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use serde_json::{Value, json};
 use stowage_k8s::names;
 use stowage_k8s::v1::NodeClaim;
 
-use super::decide::{Call, Facts, Memory, Timeouts, Verdict, decide};
+use crate::testing::{at, merge};
 
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap_or_default()
-}
+use super::decide::{Call, Facts, Memory, Timeouts, Verdict, Write, decide};
 
 /// A claim, its node and its pods, changed step by step.
 struct Stage {
@@ -22,17 +19,6 @@ struct Stage {
     invited: usize,
     attachments: usize,
     ended: bool,
-}
-
-fn merge(into: &mut Value, change: Value) {
-    match (into, change) {
-        (Value::Object(into), Value::Object(change)) => {
-            for (key, value) in change {
-                merge(into.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (into, change) => *into = change,
-    }
 }
 
 impl Stage {
@@ -259,10 +245,10 @@ fn every_write_names_the_version_that_it_was_decided_upon() {
     ];
     for stage in stages {
         let version = match stage.call(60) {
-            Some(Call::PatchClaim(patch) | Call::PatchStatus(patch)) => {
+            Some(Call::Patch(Write::Claim(patch)) | Call::Patch(Write::Status(patch))) => {
                 (patch["metadata"]["resourceVersion"].clone(), json!("7"))
             }
-            Some(Call::PatchNode(_, patch)) => (patch["metadata"]["resourceVersion"].clone(), json!("3")),
+            Some(Call::Patch(Write::Node(_, patch))) => (patch["metadata"]["resourceVersion"].clone(), json!("3")),
             other => (json!(format!("{other:?}")), json!("a patch")),
         };
         assert_eq!(version.0, version.1);
@@ -273,7 +259,7 @@ fn every_write_names_the_version_that_it_was_decided_upon() {
 fn no_decision_is_repeated_at_once() {
     // What a step leaves behind must not ask for the same step again.
     let unknown = Stage::new().registered(json!([taint("node.kubernetes.io/not-ready")]));
-    let Some(Call::PatchStatus(patch)) = unknown.call(30) else { panic!("no status is written") };
+    let Some(Call::Patch(Write::Status(patch))) = unknown.call(30) else { panic!("no status is written") };
     let after = Stage::new()
         .registered(json!([taint("node.kubernetes.io/not-ready")]))
         .with(json!({ "status": patch["status"] }));

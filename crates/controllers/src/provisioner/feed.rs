@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
 use stowage_k8s::cluster::Cluster;
+use stowage_k8s::duration;
 use stowage_k8s::object::Object;
+use stowage_k8s::pod::{is_bare, is_per_node, is_protected, is_waiting, needs_a_place};
+use stowage_k8s::v1::NodePool;
 
 use crate::budgets;
-use crate::claim::drain;
-use crate::clock;
 use crate::node_pool;
 use crate::state::{State, sorted};
-use crate::steering;
 use crate::view::View;
 
 /// The index, and objects that it refused.
@@ -27,6 +27,15 @@ pub struct Fed {
     pub version: String,
     /// Refused objects with the reason: each is left out, and only it.
     pub refused: Vec<String>,
+}
+
+macro_rules! all_versioned {
+    ($fed:ident, $state:ident, $($store:ident => $kind:ident),*) => {
+        $(for object in sorted(&$state.$store) {
+            $fed.versioned(stringify!($kind), &*object);
+            $fed.apply(Object::$kind(Box::new(Arc::unwrap_or_clone(object))));
+        })*
+    };
 }
 
 /// How a pod takes part.
@@ -51,20 +60,9 @@ pub fn feed(
     youngest: Duration,
     now: Timestamp,
 ) -> Fed {
-    let mut fed = Fed { cluster: Cluster::default(), version: String::new(), refused: Vec::new() };
+    let mut fed = configuration(state, view);
     let moving = moving(state, view, now);
-    for pool in view.pools.values() {
-        let ready = node_pool::readiness(pool, |reference| node_pool::class_exists(state, reference)).is_ok();
-        if ready && pool.metadata.deletion_timestamp.is_none() && !node_pool::is_frozen(pool) {
-            fed.versioned("pool", &**pool);
-            fed.apply(Object::NodePool(Box::new((**pool).clone())));
-        }
-    }
-    for (name, claim) in &view.claims {
-        // Static pools count their claims, so how many there are decides what they owe.
-        let _ = write!(fed.version, "{name} ");
-        fed.apply(Object::NodeClaim(Box::new((**claim).clone())));
-    }
+    fed.claims(view);
     for node in view.nodes.values() {
         fed.apply(Object::Node(Box::new((**node).clone())));
     }
@@ -86,6 +84,31 @@ pub fn feed(
     }
     fed.rest(state, without);
     fed
+}
+
+/// Only what machines depend on: pools that nodes can be launched from, with their
+/// classes and overlays.
+pub fn configuration(state: &State, view: &View) -> Fed {
+    let mut fed = Fed { cluster: Cluster::default(), version: String::new(), refused: Vec::new() };
+    for pool in view.pools.values().filter(|pool| node_pool::is_open(pool, state)) {
+        fed.versioned("pool", &**pool);
+        fed.apply(Object::NodePool(Box::new((**pool).clone())));
+    }
+    all_versioned!(fed, state, ec2_classes => Ec2NodeClass, kwok_classes => KwokNodeClass, overlays => NodeOverlay);
+    fed
+}
+
+/// How many nodes static pools lack, by pool.
+pub fn owed(state: &State, view: &View) -> BTreeMap<String, usize> {
+    let mut fed = Fed { cluster: Cluster::default(), version: String::new(), refused: Vec::new() };
+    let keeps = |pool: &&Arc<NodePool>| pool.spec.replicas.is_some() && node_pool::is_open(pool, state);
+    for pool in view.pools.values().filter(keeps) {
+        fed.apply(Object::NodePool(Box::new((**pool).clone())));
+    }
+    if fed.cluster.has_pools() {
+        fed.claims(view);
+    }
+    fed.cluster.static_pools().filter(|(_, lacks)| *lacks > 0).map(|(p, lacks)| (p.name.to_string(), lacks)).collect()
 }
 
 /// The pod as the one that will follow it elsewhere.
@@ -113,6 +136,12 @@ impl Fed {
         let _ = write!(self.version, "{kind} {uid} {generation} ");
     }
 
+    fn claims(&mut self, view: &View) {
+        for claim in view.claims.values() {
+            self.apply(Object::NodeClaim(Box::new((**claim).clone())));
+        }
+    }
+
     fn rest(&mut self, state: &State, without: &BTreeSet<String>) {
         macro_rules! all {
             ($($store:ident => $kind:ident;)*) => {
@@ -121,15 +150,6 @@ impl Fed {
                 })*
             };
         }
-        for class in sorted(&state.ec2_classes) {
-            self.versioned("class", &*class);
-        }
-        for class in sorted(&state.kwok_classes) {
-            self.versioned("class", &*class);
-        }
-        for overlay in sorted(&state.overlays) {
-            self.versioned("overlay", &*overlay);
-        }
         for buffer in sorted(&state.buffers) {
             let name = format!("CapacityBuffer {}/{}", buffer.namespace().unwrap_or_default(), buffer.name_any());
             if !without.contains(&name) {
@@ -137,9 +157,6 @@ impl Fed {
             }
         }
         all! {
-            ec2_classes => Ec2NodeClass;
-            kwok_classes => KwokNodeClass;
-            overlays => NodeOverlay;
             templates => PodTemplate;
             deployments => Deployment;
             replica_sets => ReplicaSet;
@@ -148,6 +165,7 @@ impl Fed {
             volumes => PersistentVolume;
             volume_claims => PersistentVolumeClaim;
             storage_classes => StorageClass;
+            budgets => PodDisruptionBudget;
             csi_nodes => CsiNode;
             namespaces => Namespace;
             services => Service;
@@ -167,7 +185,7 @@ fn part(
     if moving.contains(uid) {
         return Part::Displaced;
     }
-    if !steering::is_waiting(pod) {
+    if !is_waiting(pod) {
         return Part::AsIs;
     }
     if let Some(claim) = nominated.get(uid) {
@@ -186,26 +204,16 @@ pub fn is_provisionable(pod: &Pod, youngest: Duration, now: Timestamp) -> bool {
             && condition.reason.as_deref() == Some("Unschedulable")
     });
     let making_room = status.nominated_node_name.as_deref().is_some_and(|name| !name.is_empty());
-    let age = pod.metadata.creation_timestamp.as_ref().map_or(Duration::MAX, |at| clock::since(at.0, now));
-    let for_nodes = !drain::is_owned_by(pod, "DaemonSet") && !drain::is_owned_by(pod, "Node");
-    steering::is_waiting(pod) && unschedulable && !making_room && age >= youngest && for_nodes
+    let age = pod.metadata.creation_timestamp.as_ref().map_or(Duration::MAX, |at| duration::since(at.0, now));
+    is_waiting(pod) && unschedulable && !making_room && age >= youngest && !is_per_node(pod)
 }
 
 /// Pods of nodes that go away, by UID, as far as they can be moved now.
 pub fn moving(state: &State, view: &View, now: Timestamp) -> BTreeSet<String> {
     let budgets = sorted(&state.budgets);
     let pods = view.leaving().into_iter().flat_map(|node| view.pods_on(node));
-    let movable = pods.filter(|pod| moves(pod, now) && !budgets::hold_for_good(pod, &budgets));
+    let movable = pods.filter(|pod| {
+        needs_a_place(pod) && !is_bare(pod) && !is_protected(pod, now) && !budgets::hold_for_good(pod, &budgets)
+    });
     movable.filter_map(|pod| pod.metadata.uid.clone()).collect()
-}
-
-/// Whether a pod of a node that goes away will need another place.
-fn moves(pod: &Pod, now: Timestamp) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
-    let finished = phase == "Succeeded" || phase == "Failed";
-    let per_node = drain::is_owned_by(pod, "DaemonSet") || drain::is_owned_by(pod, "Node");
-    let bare = pod.metadata.owner_references.as_ref().is_none_or(Vec::is_empty);
-    // A StatefulSet gives the next pod the same name; others have theirs already.
-    let gone = pod.metadata.deletion_timestamp.is_some() && !drain::is_owned_by(pod, "StatefulSet");
-    !finished && !per_node && !bare && !gone && !drain::is_protected(pod, now)
 }

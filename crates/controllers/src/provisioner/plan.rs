@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use stowage_k8s::cluster::{Assembled, Cluster, Replan, Settings as Question};
 use stowage_k8s::v1::{NodeClaim, NodePool};
-use stowage_k8s::{ObjectError, names, raise};
+use stowage_k8s::{ObjectError, drift, names, raise};
 use stowage_model::{Node, Plan, Price, Problem, Resources, labels};
 use stowage_solver::{Algorithm, Monitor, Options};
 
 use super::caps::Allowance;
 use crate::machines::Gathered;
-use crate::node_pool;
 use crate::settings::Settings;
 
 /// A plan that was judged.
@@ -47,7 +46,19 @@ pub fn pose(
     settings: &Settings,
     price_of: &dyn Fn(&Node) -> Option<Price>,
 ) -> Result<Assembled, ObjectError> {
-    let mut assembled = cluster.problem(Question {
+    let mut assembled = cluster.problem(question(gathered, unavailable, settings, price_of))?;
+    choose(&mut assembled.problem, settings);
+    Ok(assembled)
+}
+
+/// What is asked of a live cluster.
+pub fn question<'a>(
+    gathered: &Gathered,
+    unavailable: &[stowage_cloud::provider::SoldOut],
+    settings: &Settings,
+    price_of: &'a dyn Fn(&Node) -> Option<Price>,
+) -> Question<'a> {
+    Question {
         replan: Replan::Pending,
         pools: gathered.pools.clone(),
         type_sets: gathered.available(unavailable),
@@ -56,11 +67,15 @@ pub fn pose(
         expendable_below: settings.expendable_below,
         expand: false,
         price_of,
+        lifted: &|_| false,
         wanted: &|_, _| true,
-    })?;
-    assembled.problem.preferences = settings.preferences;
-    assembled.problem.min_values = settings.min_values;
-    Ok(assembled)
+    }
+}
+
+/// What the user chose about preferences.
+pub fn choose(problem: &mut Problem, settings: &Settings) {
+    problem.preferences = settings.preferences;
+    problem.min_values = settings.min_values;
 }
 
 /// Solves, and has the answer judged. An answer that breaks a rule is dropped for
@@ -89,7 +104,7 @@ pub fn solve(problem: Problem, settings: &Settings, monitor: &dyn Monitor) -> Re
     Err(faults.join("; "))
 }
 
-/// The claims of a plan, dearest need first, as far as `allowance` goes. Returns
+/// The claims of a plan, in its order, as far as `allowance` goes. Returns
 /// also why nodes were left out.
 pub fn creations(
     judged: &Judged,
@@ -145,7 +160,7 @@ pub fn finished(
     meta.name = Some(format!("{name}-{end}"));
     meta.finalizers = Some(vec![names::TERMINATION_FINALIZER.to_owned()]);
     let notes = meta.annotations.get_or_insert_default();
-    notes.insert(names::POOL_HASH.to_owned(), node_pool::hash(pool));
+    notes.insert(names::POOL_HASH.to_owned(), drift::hash(pool));
     notes.insert(names::POOL_HASH_VERSION.to_owned(), names::HASH_VERSION.to_owned());
     notes.insert(names::LAUNCH_ATTEMPT.to_owned(), "1".to_owned());
     notes.insert(names::EXPECTED_ALLOCATABLE.to_owned(), json!(quantities).to_string());
@@ -174,16 +189,18 @@ fn dollars(price: Price) -> String {
 /// The claims that static pools owe.
 pub fn standing(
     gathered: &Gathered,
+    owed: &BTreeMap<String, usize>,
     pools: &BTreeMap<String, std::sync::Arc<NodePool>>,
     allowance: &mut Allowance,
     mut suffix: impl FnMut() -> String,
 ) -> Vec<Creation> {
     let mut all = Vec::new();
-    for (pool, missing) in &gathered.standing {
+    for pool in &gathered.standing {
+        let missing = owed.get(&*pool.name).copied().unwrap_or(0);
         let Some(object) = pools.get(&pool.name) else { continue };
         let Some(types) = gathered.type_sets.get(pool.type_set) else { continue };
         let Some((node, allocatable)) = raise::cheapest(pool, types) else { continue };
-        for _ in 0..*missing {
+        for _ in 0..missing {
             if allowance.take(node.price).is_err() {
                 break;
             }

@@ -1,0 +1,194 @@
+//! Beginning commands and taking their steps.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Node, Taint};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use stowage_disruption::{Command, Decision};
+use stowage_k8s::conditions::{self, Says};
+use stowage_k8s::v1::NodeClaim;
+use stowage_k8s::{names, raise};
+use stowage_model::{Fleet, Price};
+use tracing::{info, warn};
+
+use super::order::{Order, Step, order_of};
+use crate::context::{Context, locked};
+use crate::events::Saying;
+use crate::provisioner::caps::Allowance;
+use crate::provisioner::plan;
+use crate::state::named;
+use crate::view::{View, pool_of};
+
+/// Begins what a decision says.
+pub(super) async fn begin(ctx: &Context, view: &View, fleet: &Fleet, decision: Decision) {
+    let spending: Price = fleet.problem.nodes.iter().filter_map(|node| node.price).sum();
+    let mut allowance = Allowance::new(&ctx.settings.caps, fleet.problem.nodes.len(), spending, 0);
+    for command in &decision.commands {
+        let mut left = allowance;
+        if command.launch.iter().any(|node| left.take(node.price).is_err()) {
+            info!(remove = ?command.remove, "a cap keeps the replacements from being launched");
+            continue;
+        }
+        allowance = left;
+        info!(
+            reason = %command.reason, remove = ?command.claims, launch = command.launch.len(),
+            saving = %command.saving(), pods = command.moves.len(), "a command begins"
+        );
+        ctx.metrics.ordered(command);
+        let begun = match command.launch.is_empty() {
+            true => release(ctx, view, &command.claims, command.reason.as_str()).await,
+            false => replace(ctx, view, &decision, command).await,
+        };
+        if let Err(error) = begun {
+            warn!(remove = ?command.claims, %error, "a command could not be begun; what was begun is taken back");
+        }
+    }
+}
+
+/// Writes down what is to come, then creates it; shutting the old nodes and letting
+/// them go follows from what is written.
+async fn replace(ctx: &Context, view: &View, decision: &Decision, command: &Command) -> Result<(), kube::Error> {
+    let mut news = Vec::new();
+    for node in &command.launch {
+        let Some(claim) = raise::node_claim(&decision.what_if.problem, node) else { return Ok(()) };
+        let Some(pool) = view.pools.get(&node.pool) else { return Ok(()) };
+        let types = decision.what_if.problem.pools.iter().find(|p| p.name == node.pool).map(|p| p.type_set);
+        let types = types.and_then(|set| decision.what_if.problem.type_sets.get(set));
+        let own = types.and_then(|types| types.iter().find(|kind| *kind.name == *node.instance_type));
+        let allocatable = own.map(|kind| kind.allocatable.clone()).unwrap_or_default();
+        let mut claim = plan::finished(claim, pool, &ctx.suffix(), None, &allocatable, node.price);
+        let notes = claim.metadata.annotations.get_or_insert_default();
+        notes.insert(names::REPLACES.to_owned(), command.claims.join(","));
+        news.push(claim);
+    }
+    let replacements: Vec<String> = news.iter().map(ResourceExt::name_any).collect();
+    locked(&ctx.creating).extend(replacements.iter().cloned());
+    let done = ordered(ctx, view, command, &replacements, news).await;
+    let mut creating = locked(&ctx.creating);
+    replacements.iter().for_each(|name| {
+        creating.remove(name);
+    });
+    done
+}
+
+async fn ordered(
+    ctx: &Context,
+    view: &View,
+    command: &Command,
+    replacements: &[String],
+    news: Vec<NodeClaim>,
+) -> Result<(), kube::Error> {
+    let api: Api<NodeClaim> = Api::all(ctx.client.clone());
+    let order = Order {
+        reason: command.reason.as_str().to_owned(),
+        since: ctx.clock.now(),
+        replacements: replacements.to_vec(),
+    };
+    let text = serde_json::to_string(&order).unwrap_or_default();
+    for name in &command.claims {
+        let Some(claim) = view.claims.get(name) else { continue };
+        let patch = json!({ "metadata": {
+            "annotations": { names::REPLACED_BY: text }, "resourceVersion": claim.metadata.resource_version } });
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+    }
+    for claim in news {
+        let name = claim.name_any();
+        api.create(&PostParams::default(), &claim).await?;
+        ctx.metrics.created(pool_of(&claim).unwrap_or_default());
+        info!(node_claim = %name, "a replacement is created");
+    }
+    // Until the watch shows them, they would be taken for gone.
+    let mut changes = ctx.state.changes();
+    let shown = async {
+        while replacements.iter().any(|name| named(&ctx.state.claims, name).is_none()) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(10), shown).await;
+    Ok(())
+}
+
+/// Takes one step of a command that has begun. Returns whether it was taken.
+pub(super) async fn take(ctx: &Context, view: &View, step: Step) -> bool {
+    let done = match &step {
+        Step::Shut(node) => taint(ctx, view, node, true).await,
+        Step::Open(node) => taint(ctx, view, node, false).await,
+        Step::Release(claims, reason) => release(ctx, view, claims, reason).await,
+        Step::TakeBack(claims, why) => take_back(ctx, view, claims, why).await,
+    };
+    match &done {
+        Ok(()) => info!(?step, "disruption"),
+        // Somebody else wrote first, or it is gone: the next look tells.
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+        Err(error) => warn!(?step, %error, "a step of a command is tried again"),
+    }
+    done.is_ok()
+}
+
+async fn taint(ctx: &Context, view: &View, name: &str, shut: bool) -> Result<(), kube::Error> {
+    let Some(node) = view.nodes.get(name) else { return Ok(()) };
+    let mut taints: Vec<Taint> = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+    taints.retain(|taint| taint.key != names::DISRUPTED_TAINT);
+    if shut {
+        let key = names::DISRUPTED_TAINT.to_owned();
+        taints.push(Taint { key, effect: "NoSchedule".to_owned(), ..Taint::default() });
+    }
+    let patch =
+        json!({ "metadata": { "resourceVersion": node.metadata.resource_version }, "spec": { "taints": taints } });
+    let api: Api<Node> = Api::all(ctx.client.clone());
+    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(|_| ())
+}
+
+/// Lets claims go: their nodes are drained.
+async fn release(ctx: &Context, view: &View, claims: &[String], reason: &str) -> Result<(), kube::Error> {
+    let api: Api<NodeClaim> = Api::all(ctx.client.clone());
+    for name in claims {
+        let Some(claim) = view.claims.get(name) else { continue };
+        let mut version = claim.metadata.resource_version.clone();
+        if let Some(patch) = disrupted(claim, reason, ctx.clock.now()) {
+            let written = api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+            version = written.metadata.resource_version;
+        }
+        let same = Preconditions { uid: claim.uid(), resource_version: version };
+        api.delete(name, &DeleteParams::default().preconditions(same)).await?;
+        ctx.metrics.disrupted(&reason.to_lowercase(), pool_of(claim).unwrap_or_default());
+        let note = format!("Disrupting NodeClaim: {reason}");
+        let saying = Saying { warning: false, reason: "DisruptionLaunching", action: "Disrupt", note };
+        ctx.events.tell(&**claim, saying).await;
+    }
+    Ok(())
+}
+
+/// The condition that says why a claim goes.
+fn disrupted(claim: &NodeClaim, reason: &str, now: jiff::Timestamp) -> Option<Value> {
+    let mut all = claim.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
+    let says = Says { kind: "DisruptionReason", status: "True", reason, message: reason };
+    let changed = conditions::set(&mut all, &says, claim.metadata.generation, now);
+    changed.then(|| {
+        json!({ "metadata": { "resourceVersion": claim.metadata.resource_version }, "status": { "conditions": all } })
+    })
+}
+
+/// Everything stays as it was; nodes are opened by the next look. Replacements that
+/// did come are nodes like others, and go when they are not needed.
+async fn take_back(ctx: &Context, view: &View, claims: &[String], why: &str) -> Result<(), kube::Error> {
+    let api: Api<NodeClaim> = Api::all(ctx.client.clone());
+    let mut seen = BTreeSet::new();
+    for name in claims {
+        let Some(claim) = view.claims.get(name) else { continue };
+        let patch = json!({ "metadata": {
+            "annotations": { names::REPLACED_BY: null }, "resourceVersion": claim.metadata.resource_version } });
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        let note = format!("its replacement is given up: {why}");
+        let saying = Saying { warning: true, reason: "DisruptionBlocked", action: "Disrupt", note };
+        ctx.events.tell(&**claim, saying).await;
+        if let Some(order) = order_of(claim).filter(|order| seen.insert(order.clone())) {
+            ctx.metrics.taken_back(&order.reason);
+        }
+    }
+    Ok(())
+}

@@ -241,6 +241,7 @@ impl World {
         let command = Command {
             reason: Reason::Empty,
             remove: Vec::new(),
+            reasons: Vec::new(),
             claims: Vec::new(),
             launch: plan.nodes,
             moves,

@@ -6,6 +6,7 @@ mod failures;
 mod growth;
 mod limits;
 mod manifests;
+mod takeover;
 
 use serde_json::{Value, json};
 
@@ -68,6 +69,7 @@ pub fn all() -> Vec<(&'static str, Value, Scenario)> {
         ("an instance without a claim is ended", quick(), failures::an_instance_without_a_claim),
         ("killed again and again under churn", slow(), failures::killed_under_churn),
         ("the other one takes over", quick(), failures::the_other_one_takes_over),
+        ("from Karpenter and back", quick(), takeover::from_karpenter_and_back),
     ]
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &ConsolidateArgs) -> Result<Exit, Failure> {
         Report::Wide => consolidation::text(&view, true),
         Report::Json => serde_json::to_string_pretty(&view).map_err(|e| Failure::fault(&e.to_string()))? + "\n",
         Report::Yaml => serde_saphyr::to_string(&view).map_err(|e| Failure::fault(&e.to_string()))?,
-        Report::Html => consolidation::html(&view),
+        Report::Html => consolidation::page(&view),
     };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::output(&e))?;
@@ -121,7 +121,7 @@ fn describe(fleet: &Fleet, decision: &Decision, index: usize) -> String {
         (None, Some(stay)) => {
             text.push_str(&format!("it stays: {stay}\n"));
             if let Stay::Price { worth, moving, .. } = stay {
-                text.push_str(&format!("  elsewhere   {worth}/h\n  moving      {moving}/h\n  it costs    {price}\n"));
+                text.push_str(&format!("  its pods    {worth}/h\n  moving      {moving}/h\n  it costs    {price}\n"));
             }
         }
         (None, None) => text.push_str("it stays: no NodePool or NodeClaim owns it\n"),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use stowage_disruption::{Block, Decision, Reason, Rules, Stay, confirm, decide};
+use stowage_disruption::{Block, Command, Decision, Reason, Rules, Stay, confirm, decide};
 use stowage_k8s::cluster::{Blockers, FleetSettings};
 use stowage_model::{End, Fleet};
 use stowage_solver::{Monitor, Options};
@@ -53,7 +53,10 @@ impl Default for Disruption {
 }
 
 /// Sets of nodes that a decision chose, and when.
-type Proposal = (Instant, Vec<(Reason, Vec<String>)>);
+type Proposal = (Instant, Vec<Set>);
+
+/// The nodes of one command, and why each goes.
+type Set = Vec<(Reason, String)>;
 
 /// Runs until it is dropped.
 pub async fn run(ctx: Arc<Context>) {
@@ -79,8 +82,8 @@ pub async fn run(ctx: Arc<Context>) {
                 if let Some((decision, _)) = ask(&ctx, &view, None).await {
                     explain(&ctx, &view, &decision).await;
                     ctx.metrics.decided(&decision);
-                    let sets = |c: &stowage_disruption::Command| (c.reason, c.remove.clone());
-                    let sets: Vec<_> = decision.commands.iter().map(sets).collect();
+                    let set = |c: &Command| c.reasons.iter().copied().zip(c.remove.iter().cloned()).collect();
+                    let sets: Vec<Set> = decision.commands.iter().map(set).collect();
                     let acts = !ctx.settings.dry_run && !ctx.settings.frozen;
                     proposal = (acts && !sets.is_empty()).then(|| (Instant::now(), sets));
                 }
@@ -113,7 +116,7 @@ async fn carry_on(ctx: &Context, view: &View) -> bool {
 }
 
 /// Asks about the cluster as it is: everything, or whether some sets still hold.
-async fn ask(ctx: &Context, view: &View, sets: Option<Vec<(Reason, Vec<String>)>>) -> Option<(Decision, Fleet)> {
+async fn ask(ctx: &Context, view: &View, sets: Option<Vec<Set>>) -> Option<(Decision, Fleet)> {
     let fleet = match fleet(ctx, view) {
         Ok(fleet) => fleet,
         Err(why) => {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
-use kube::ResourceExt;
+use stowage_k8s::conditions;
 use stowage_k8s::v1::{NodeClaim, NodePool};
-use stowage_k8s::{conditions, names};
 use stowage_model::labels;
 
+use crate::disruption::order::order_of;
 use crate::state::{State, sorted};
 
 /// Claims, nodes and pods as they are now.
@@ -85,11 +85,14 @@ impl View {
         self.claims.iter().map(|(name, claim)| (name.clone(), &**claim)).collect()
     }
 
-    /// Nodes whose claim is on its way out, or is being replaced.
+    /// Nodes whose claim is on its way out, or is being replaced. Until the claims that
+    /// come are there, nobody is to look for other room.
     pub fn leaving(&self) -> std::collections::BTreeSet<&str> {
-        let deleted = self.claims.values().filter(|claim| {
-            claim.metadata.deletion_timestamp.is_some() || claim.annotations().contains_key(names::REPLACED_BY)
-        });
+        let replaced = |claim: &NodeClaim| {
+            order_of(claim).is_some_and(|order| order.replacements.iter().all(|new| self.claims.contains_key(new)))
+        };
+        let deleted =
+            self.claims.values().filter(|claim| claim.metadata.deletion_timestamp.is_some() || replaced(claim));
         deleted.filter_map(|claim| self.node_of(claim)?.metadata.name.as_deref()).collect()
     }
 }

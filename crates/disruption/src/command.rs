@@ -20,6 +20,8 @@ pub struct Command {
     pub reason: Reason,
     /// Names of the nodes that go.
     pub remove: Vec<String>,
+    /// Why each of them goes: a drifted node may share its replacement with others.
+    pub reasons: Vec<Reason>,
     /// The claims of those nodes.
     pub claims: Vec<String>,
     /// Nodes that come first; pods are those of the decision's problem.
@@ -149,7 +151,9 @@ fn command(desk: &Desk<'_>, chosen: &Try, group: &Group, reasons: &BTreeMap<u32,
     }
     let pods = group.removed.iter().flat_map(|node| desk.stage.pods_of[*node as usize].iter());
     let launch: Vec<NewNode> = group.launched.iter().map(|index| chosen.plan.nodes[*index].clone()).collect();
-    let reason = group.removed.iter().map(|node| reasons.get(node).copied().unwrap_or(Reason::Underutilized));
+    let own: Vec<Reason> =
+        group.removed.iter().map(|node| reasons.get(node).copied().unwrap_or(Reason::Underutilized)).collect();
+    let reason = own.iter().copied();
     Command {
         reason: reason
             .min_by_key(|reason| match reason {
@@ -159,6 +163,7 @@ fn command(desk: &Desk<'_>, chosen: &Try, group: &Group, reasons: &BTreeMap<u32,
             })
             .unwrap_or(Reason::Underutilized),
         remove: group.removed.iter().map(|node| problem.nodes[*node as usize].name.clone()).collect(),
+        reasons: own.clone(),
         claims: group
             .removed
             .iter()

@@ -161,7 +161,7 @@ pub fn confirm(
     rules: &Rules,
     now: i64,
     monitor: &dyn Monitor,
-    sets: &[(Reason, Vec<String>)],
+    sets: &[Vec<(Reason, String)>],
 ) -> Decision {
     let stage = Stage::new(fleet, now);
     let baseline = stowage_solver::solve(&stage.without(&BTreeSet::new()).problem, &rules.options, monitor).plan;
@@ -169,11 +169,11 @@ pub fn confirm(
     let mut allowance = Allowance::of(fleet, now);
     let expected: BTreeSet<&str> = desk.baseline.existing.iter().map(|binding| binding.node.as_str()).collect();
     let mut reasons: BTreeMap<u32, Reason> = BTreeMap::new();
-    for (reason, names) in sets {
+    for set in sets {
         let mut left = allowance.clone();
-        let nodes: Option<Vec<u32>> = names
+        let nodes: Option<Vec<(u32, Reason)>> = set
             .iter()
-            .map(|name| {
+            .map(|(reason, name)| {
                 let node = fleet.problem.nodes.binary_search_by(|node| node.name.as_str().cmp(name)).ok()? as u32;
                 let look = desk.look(node)?;
                 let wanted = *reason == Reason::Empty && (!look.pods.is_empty() || expected.contains(name.as_str()));
@@ -181,12 +181,12 @@ pub fn confirm(
                 let draws = if forced { Vec::new() } else { desk.draws(node) };
                 let gone = *reason == Reason::Drifted && look.machine.drifted.is_none();
                 let free = !wanted && !gone && block(&look, *reason).is_none();
-                (free && left.take(&look.machine.pool, *reason, &draws).is_ok()).then_some(node)
+                (free && left.take(&look.machine.pool, *reason, &draws).is_ok()).then_some((node, *reason))
             })
             .collect();
         if let Some(nodes) = nodes {
             allowance = left;
-            reasons.extend(nodes.into_iter().map(|node| (node, *reason)));
+            reasons.extend(nodes);
         }
     }
     let mut stay = BTreeMap::new();

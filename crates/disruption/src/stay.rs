@@ -24,10 +24,10 @@ pub enum Stay {
     Most,
     /// Its pods have no other place.
     NoPlace,
-    /// Its pods are worth so much elsewhere, and moving them so much more, which
-    /// together is more than it costs by the last.
+    /// By the values that prove the floor, its pods are worth so much, and moving them
+    /// so much more, which together is more than it costs by the last.
     Price {
-        /// What its pods cost anywhere else at least, by the proof's values.
+        /// What its pods cost where everything is packed as cheaply as can be.
         worth: Price,
         /// What moving them is worth.
         moving: Price,
@@ -56,9 +56,15 @@ impl fmt::Display for Stay {
             Self::Most => f.write_str("one decision gives up no more nodes than were asked for"),
             Self::NoPlace => f.write_str("its pods have no other place"),
             Self::Price { worth, moving, short } => {
-                write!(f, "its pods cost {worth}/h elsewhere and moving them counts as {moving}/h: {short}/h short")
+                write!(
+                    f,
+                    "it earns its price: its pods are worth {worth}/h at the cheapest packing, and moving them counts as \
+                     {moving}/h: {short}/h short"
+                )
             }
-            Self::NotFound(most) => write!(f, "no cheaper arrangement was found; it would save at most {most}/h"),
+            Self::NotFound(most) => {
+                write!(f, "no cheaper arrangement was found; by what its pods are worth, {most}/h might be saved")
+            }
             Self::FewAlternatives(count) => {
                 write!(f, "only {count} spot types would be cheaper, so its replacement would not last")
             }

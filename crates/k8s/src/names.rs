@@ -41,6 +41,9 @@ pub const EPHEMERAL_TAINTS: [&str; 4] = [
 ];
 /// The same, by prefix.
 pub const READINESS_TAINTS: &str = "readiness.k8s.io/";
+/// On a NodePool: how long before they expire its nodes are replaced, replacements
+/// first and within budgets; without it they expire as they are.
+pub const REPLACE_BEFORE_EXPIRY: &str = "stowage.sh/replace-before-expiry";
 /// On a claim that is being replaced: why, since when, and by which claims, as JSON.
 pub const REPLACED_BY: &str = "stowage.sh/replaced-by";
 /// On a claim that replaces others: their names.

@@ -68,7 +68,7 @@ fn a_small_cluster_is_told_what_to_give_up() {
             + general m6i.xlarge us-east-1a $0.1920/h
 
         Nodes that stay
-          ip-10-0-1-2: no cheaper arrangement was found; it would save at most $0.0142/h
+          ip-10-0-1-2: no cheaper arrangement was found; by what its pods are worth, $0.0142/h might be saved
           ip-10-0-1-4: pod shop/report-6d4cf56db6-ccccc has karpenter.sh/do-not-disrupt
 
         5 nodes, $0.7680/h → 3 nodes, $0.3840/h: saves $0.3840/h, $280.32 a month, with 2 commands and 4 evictions
@@ -141,6 +141,29 @@ fn budgets_and_policies_hold() {
         r#""consolidateAfter":"0s","budgets":[{"nodes":"0","schedule":"0 9 * * *","duration":"8h"},{"nodes":"100%"}]"#;
     assert_eq!(of(office, &[]), Some(3));
     assert_eq!(of(office, &["--at", "2026-06-01T10:00:00Z"]), Some(0));
+}
+
+#[test]
+fn nodes_are_replaced_before_they_expire_where_their_pool_says_so() {
+    let claim = r#"{"apiVersion":"karpenter.sh/v1","kind":"NodeClaim","metadata":{"name":"c","creationTimestamp":"2026-05-02T00:00:00Z",
+        "labels":{"karpenter.sh/nodepool":"default"}},"spec":{"requirements":[],"expireAfter":"720h",
+        "nodeClassRef":{"group":"karpenter.kwok.sh","kind":"KWOKNodeClass","name":"default"}},
+        "status":{"nodeName":"a","conditions":[{"type":"Initialized","status":"True","reason":"r","message":"","lastTransitionTime":"2026-05-02T00:00:00Z"}]}}"#;
+    let of = |annotation: &str, at: &str| {
+        let pool = on_demand("").replacen(
+            r#""name":"default""#,
+            &format!(r#""name":"default","annotations":{{{annotation}}}"#),
+            1,
+        );
+        let items =
+            [pool, node("a", "small-2x-amd64-linux", "a", ""), running("one", "a", "1400m", ""), claim.to_owned()];
+        let json = consolidate(&items, &["-o", "json", "--at", at]).json();
+        json["waves"][0]["commands"][0]["reason"].as_str().map(str::to_owned)
+    };
+    let lead = r#""stowage.sh/replace-before-expiry":"15m""#;
+    assert_eq!(of(lead, "2026-05-31T23:50:00Z").as_deref(), Some("Drifted"));
+    assert_eq!(of(lead, "2026-05-31T23:40:00Z"), None);
+    assert_eq!(of("", "2026-05-31T23:50:00Z"), None);
 }
 
 #[test]

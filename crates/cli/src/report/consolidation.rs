@@ -1,7 +1,9 @@
-//! A consolidation, as text, data and a page.
+//! A consolidation as data, from which the text and the page are made.
+
+mod page;
+mod text;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -10,8 +12,10 @@ use stowage_disruption::{Command, Decision};
 use stowage_model::fleet::EVICTION;
 use stowage_model::{Fleet, Price, labels};
 
-use super::html;
 use crate::question::Question;
+
+pub(crate) use page::page;
+pub(crate) use text::text;
 
 /// Everything that is told.
 #[derive(Debug, Serialize)]
@@ -81,9 +85,10 @@ struct CommandView {
     monthly_savings: Price,
     /// Evictions, weighted by what each costs.
     disruption_cost: f64,
-    /// Pods moved for each dollar per hour that is saved.
+    /// Minutes until the savings have paid for old and new nodes running together,
+    /// which is taken to last five minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    evictions_per_dollar: Option<f64>,
+    payback_minutes: Option<f64>,
     sentence: String,
 }
 
@@ -232,6 +237,9 @@ fn nodes(fleet: &Fleet) -> Vec<NodeView> {
         .collect()
 }
 
+/// Minutes for which old and new nodes are taken to run together.
+const OVERLAP: f64 = 5.0;
+
 fn view(fleet: &Fleet, command: &Command) -> CommandView {
     let problem = &fleet.problem;
     let removed = command.remove.iter().filter_map(|name| problem.nodes.iter().find(|node| node.name == *name));
@@ -278,7 +286,7 @@ fn view(fleet: &Fleet, command: &Command) -> CommandView {
         hourly_savings: command.saving(),
         monthly_savings: command.saving().monthly(),
         disruption_cost: command.disruption as f64 / EVICTION as f64,
-        evictions_per_dollar: (dollars > 0.0).then(|| command.moves.len() as f64 / dollars),
+        payback_minutes: (dollars > 0.0).then(|| (OVERLAP * command.after.dollars() / dollars * 10.0).round() / 10.0),
         sentence: sentence(command),
     }
 }
@@ -306,198 +314,4 @@ pub(crate) fn sentence(command: &Command) -> String {
 /// Cents are enough for a month.
 fn month(price: Price) -> String {
     format!("${:.2}", price.dollars())
-}
-
-/// Rows that the short form shows of a list.
-const SHORT: usize = 12;
-
-pub(crate) fn text(view: &View, wide: bool) -> String {
-    let mut text = String::new();
-    let most = if wide { usize::MAX } else { SHORT };
-    for (index, wave) in view.waves.iter().enumerate() {
-        if view.waves.len() > 1 {
-            let _ = writeln!(text, "wave {}: {}/h → {}/h", index + 1, wave.hourly_price, wave.hourly_price_after);
-        }
-        for command in wave.commands.iter().take(most) {
-            let saving = command.hourly_savings;
-            let _ = writeln!(text, "  {:<14} {}  ({saving}/h)", command.reason, command.sentence);
-            if wide || command.remove.len() > 1 {
-                for node in command.remove.iter().take(most) {
-                    let _ = writeln!(
-                        text,
-                        "    - {} {} {} {}/h",
-                        node.node, node.instance_type, node.zone, node.hourly_price
-                    );
-                }
-                for node in command.launch.iter().take(most) {
-                    let _ = writeln!(
-                        text,
-                        "    + {} {} {} {}/h",
-                        node.node_pool, node.instance_type, node.zone, node.hourly_price
-                    );
-                }
-            }
-        }
-        rest(&mut text, wave.commands.len(), most);
-    }
-    let summary = &view.summary;
-    if summary.commands == 0 {
-        text.push_str("nothing to do\n");
-    }
-    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for stay in &view.stay {
-        reasons.entry(&stay.why).or_default().push(&stay.node);
-    }
-    if !view.stay.is_empty() {
-        text.push_str("\nNodes that stay\n");
-        let mut sorted: Vec<_> = reasons.into_iter().collect();
-        sorted.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then(a.0.cmp(b.0)));
-        for (why, nodes) in sorted.iter().take(most) {
-            let named = if nodes.len() == 1 {
-                nodes[0].to_owned()
-            } else {
-                format!("{} and {} more", nodes[0], nodes.len() - 1)
-            };
-            let _ = writeln!(text, "  {named}: {why}");
-        }
-        rest(&mut text, sorted.len(), most);
-    }
-    let _ = writeln!(
-        text,
-        "\n{} nodes, {}/h → {} nodes, {}/h: saves {}/h, {} a month, with {} commands and {} evictions",
-        summary.nodes,
-        summary.hourly_price,
-        summary.nodes_after,
-        summary.hourly_price_after,
-        summary.hourly_savings,
-        month(summary.monthly_savings),
-        summary.commands,
-        summary.evictions
-    );
-    if let Some(gap) = summary.gap_millionths {
-        let percent = gap as f64 / 10_000.0;
-        let _ = writeln!(
-            text,
-            "no arrangement costs less than {}/h: at most {percent:.2} % above it is left",
-            summary.lowest_hourly_price
-        );
-    }
-    for (title, lines) in [("Assumed", &view.assumptions), ("Warnings", &view.warnings)] {
-        if !lines.is_empty() {
-            let _ = writeln!(text, "\n{title}");
-            lines.iter().for_each(|line| {
-                let _ = writeln!(text, "  {line}");
-            });
-        }
-    }
-    if let Some(timings) = &view.timings {
-        let _ = writeln!(text, "\nread in {:.2} s, decided in {:.2} s", timings.read_seconds, timings.decide_seconds);
-    }
-    text
-}
-
-fn rest(text: &mut String, all: usize, most: usize) {
-    if all > most {
-        let _ = writeln!(text, "  … and {} more (-o wide shows all)", all - most);
-    }
-}
-
-pub(crate) fn html(view: &View) -> String {
-    let summary = &view.summary;
-    let tiles = [
-        ("saved per hour", summary.hourly_savings.to_string()),
-        ("saved per month", month(summary.monthly_savings)),
-        ("price per hour", format!("{} → {}", summary.hourly_price, summary.hourly_price_after)),
-        ("at least", format!("{}/h", summary.lowest_hourly_price)),
-        ("nodes", format!("{} → {}", summary.nodes, summary.nodes_after)),
-        ("commands, evictions", format!("{}, {}", summary.commands, summary.evictions)),
-    ];
-    let mut body = String::from("<div class=\"tiles\">");
-    for (name, value) in tiles {
-        let _ = write!(body, "<div class=\"tile\"><b>{}</b>{name}</div>", html::escape(&value));
-    }
-    body.push_str("</div>");
-    for (title, nodes) in [("Before", &view.before), ("After", &view.after)] {
-        let _ = write!(body, "<h2>{title}</h2>");
-        body.push_str(&cells(nodes));
-    }
-    for (index, wave) in view.waves.iter().enumerate() {
-        let _ = write!(
-            body,
-            "<h2>Decision {}</h2><div class=\"scroll\"><table><tr><th>Why</th><th>What</th><th class=\"n\">Saves/h</th><th class=\"n\">a month</th><th class=\"n\">Disruption</th></tr>",
-            index + 1
-        );
-        for command in &wave.commands {
-            let moves: String = command
-                .moves
-                .iter()
-                .map(|m| format!("<li>{} → {}</li>", html::escape(&m.pod), html::escape(&m.to)))
-                .collect();
-            let moves = match moves.is_empty() {
-                true => String::new(),
-                false => format!("<details><summary>moves</summary><ul>{moves}</ul></details>"),
-            };
-            let _ = write!(
-                body,
-                "<tr><td>{}</td><td class=\"wrap\">{}{moves}</td>\
-                 <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}</td></tr>",
-                command.reason,
-                html::escape(&command.sentence),
-                command.hourly_savings,
-                month(command.monthly_savings),
-                command.disruption_cost
-            );
-        }
-        body.push_str("</table></div>");
-    }
-    if !view.stay.is_empty() {
-        body.push_str("<h2>Nodes that stay</h2><div class=\"scroll\"><table><tr><th>Node</th><th>Why</th></tr>");
-        for stay in &view.stay {
-            let (node, why) = (html::escape(&stay.node), html::escape(&stay.why));
-            let _ = write!(body, "<tr><td>{node}</td><td class=\"wrap\">{why}</td></tr>");
-        }
-        body.push_str("</table></div>");
-    }
-    for line in view.assumptions.iter().chain(&view.warnings) {
-        let _ = write!(body, "<p class=\"soft\">{}</p>", html::escape(line));
-    }
-    html::page("Stowage consolidation", &body)
-}
-
-/// One small column per node: how full it is in processor and memory.
-fn cells(nodes: &[NodeView]) -> String {
-    const WIDE: usize = 11;
-    const HIGH: f64 = 46.0;
-    const ROW: usize = 90;
-    let rows = nodes.len().div_ceil(ROW).max(1);
-    let (width, height) = (nodes.len().clamp(1, ROW) * WIDE, rows as f64 * (HIGH + 8.0));
-    let mut svg = format!(
-        "<svg role=\"img\" aria-label=\"how full each node is\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">"
-    );
-    for (index, node) in nodes.iter().enumerate() {
-        let (left, top) = ((index % ROW * WIDE) as f64, (index / ROW) as f64 * (HIGH + 8.0));
-        let price = node.hourly_price.map_or_else(String::new, |price| format!(", {price}/h"));
-        let _ = write!(
-            svg,
-            "<g><title>{} ({}{price}): {} pods, cpu {:.0} %, memory {:.0} %</title>\
-             <rect class=\"room\" x=\"{left}\" y=\"{top}\" width=\"9\" height=\"{HIGH}\" rx=\"1\"/>",
-            html::escape(&node.name),
-            html::escape(&node.instance_type),
-            node.pods,
-            node.cpu * 100.0,
-            node.memory * 100.0
-        );
-        for (share, class, offset) in [(node.cpu, "pods", 0.0), (node.memory, "daemons", 4.5)] {
-            let tall = share.clamp(0.0, 1.0) * HIGH;
-            let _ = write!(
-                svg,
-                "<rect class=\"{class}\" x=\"{}\" y=\"{:.1}\" width=\"4.5\" height=\"{tall:.1}\"/>",
-                left + offset,
-                top + HIGH - tall
-            );
-        }
-        svg.push_str("</g>");
-    }
-    svg.push_str("</svg><p class=\"soft key\"><i style=\"background:var(--pods)\"></i>cpu <i style=\"background:var(--daemons)\"></i>memory</p>");
-    format!("<div class=\"scroll\">{svg}</div>")
 }

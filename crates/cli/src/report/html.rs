@@ -21,7 +21,7 @@ details summary{cursor:pointer;font-size:12px;color:var(--soft)}details ul{margi
 .key i{display:inline-block;width:10px;height:10px;border-radius:2px;margin:0 4px 0 12px}.bad{color:var(--bad)}";
 
 /// Text as HTML shows it literally.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -58,7 +58,7 @@ pub(crate) fn render(view: &View) -> String {
 }
 
 /// A whole page.
-pub(super) fn page(title: &str, body: &str) -> String {
+pub(crate) fn page(title: &str, body: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title>\

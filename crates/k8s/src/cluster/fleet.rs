@@ -147,6 +147,10 @@ impl Cluster {
             expires: expire.map(|span| created.saturating_add_unsigned(span.as_secs())),
             drifted: claim.and_then(|claim| {
                 let pool = self.pool_objects.get(&pool)?;
+                let expires = expire.map(|span| created.saturating_add_unsigned(span.as_secs()));
+                if let Some(since) = expires.and_then(|at| due_before_expiry(pool, at, now)) {
+                    return Some((since, "Expired".to_owned()));
+                }
                 let reason = drift::reason(claim, pool)?;
                 let since = conditions::find(said, "Drifted").filter(|condition| condition.status == "True");
                 Some((since.map_or(now, |condition| condition.last_transition_time.0).as_second(), reason))
@@ -248,6 +252,14 @@ impl Cluster {
     }
 }
 
+/// Since when a node that expires is to be replaced, if its pool says so.
+fn due_before_expiry(pool: &v1::NodePool, expires: i64, now: Timestamp) -> Option<i64> {
+    let notes = pool.metadata.annotations.as_ref()?;
+    let lead = duration::span(notes.get(names::REPLACE_BEFORE_EXPIRY)?)?;
+    let due = expires.saturating_sub_unsigned(lead.as_secs());
+    (now.as_second() >= due).then_some(due)
+}
+
 /// Whether a node takes no more pods because it is on its way out.
 fn is_shut(node: &Node) -> bool {
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
@@ -286,9 +298,9 @@ fn policy(pool: &v1::NodePool) -> Policy {
 
 fn budget(budget: &v1::node_pool::Budget) -> Budget {
     let text = budget.nodes.as_deref().unwrap_or("10%");
-    let (nodes, readable) = match text.strip_suffix('%') {
-        Some(percent) => (percent.parse().map(Share::Percent), true),
-        None => (text.parse().map(Share::Count), true),
+    let nodes = match text.strip_suffix('%') {
+        Some(percent) => percent.parse().map(Share::Percent),
+        None => text.parse().map(Share::Count),
     };
     let window = match (&budget.schedule, &budget.duration) {
         (None, _) => Window::Always,
@@ -300,7 +312,7 @@ fn budget(budget: &v1::node_pool::Budget) -> Budget {
     };
     Budget {
         reasons: budget.reasons.as_ref().map(|all| all.iter().cloned().collect()),
-        window: if nodes.is_ok() && readable { window } else { Window::Unreadable },
+        window: if nodes.is_ok() { window } else { Window::Unreadable },
         nodes: nodes.unwrap_or_default(),
     }
 }

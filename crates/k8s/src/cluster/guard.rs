@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Volume};
 use stowage_model::fleet::EVICTION;
 
-use crate::{duration, names, pod};
+use crate::{duration, names};
 
 /// Until when a pod asked to be left alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,8 +27,6 @@ pub(super) struct Guard {
     pub(super) local_storage: bool,
     /// Whether it is ready, which budgets may care about.
     pub(super) healthy: bool,
-    /// Whether a StatefulSet will make it again under the same name.
-    pub(super) succeeds_itself: bool,
 }
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -59,7 +57,6 @@ impl Guard {
             safe_to_evict: note(SAFE_TO_EVICT).and_then(|text| text.parse().ok()),
             local_storage: volumes.into_iter().flatten().any(|v| is_local(v) && !safe.contains(&v.name.as_str())),
             healthy: conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True"),
-            succeeds_itself: pod::is_owned_by(pod, "StatefulSet"),
         }
     }
 }

@@ -1,0 +1,94 @@
+//! From Karpenter to Stowage and back, with everybody's nodes in place.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::check;
+use crate::live::Live;
+use crate::{Failure, control_plane};
+
+fn names(claims: &[Value]) -> BTreeSet<String> {
+    claims.iter().map(|claim| claim["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Nobody's kubelet runs on Karpenter's kwok nodes: they are said to be ready here.
+fn all_ready(live: &Live) -> Result<(), Failure> {
+    for node in live.nodes()? {
+        let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        if !conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True") {
+            let name = node["metadata"]["name"].as_str().unwrap_or_default();
+            let now = "2026-01-01T00:00:00Z";
+            let ready = json!([{ "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "",
+                "lastHeartbeatTime": now, "lastTransitionTime": now }]);
+            live.plane.patch(&format!("/api/v1/nodes/{name}/status"), &json!({ "status": { "conditions": ready } }))?;
+        }
+    }
+    Ok(())
+}
+
+fn nobody_drifted_or_left(live: &Live, old: &BTreeSet<String>) -> Result<(), Failure> {
+    let claims = live.claims()?;
+    check(old.is_subset(&names(&claims)), || format!("of {old:?} only {:?} are left", names(&claims)))?;
+    for claim in &claims {
+        let conditions = claim["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let drifted = conditions.iter().any(|c| c["type"] == "Drifted" && c["status"] == "True");
+        let leaving = !claim["metadata"]["deletionTimestamp"].is_null();
+        check(!drifted && !leaving, || format!("{} drifted or leaves: {conditions:?}", claim["metadata"]["name"]))?;
+    }
+    Ok(())
+}
+
+pub(super) fn from_karpenter_and_back(live: &mut Live) -> Result<(), Failure> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no root")?;
+    let binary = control_plane::built(root, "karpenter")?.join("karpenter");
+    // Drift is what a careless switch would cause, so it is allowed to show.
+    live.pool("default", json!({ "disruption": { "consolidateAfter": "Never", "budgets": [{ "nodes": "100%" }] } }))?;
+    let first = live.karpenter(&binary)?;
+    live.until("Karpenter", |live| live.is_ready(first))?;
+    live.deployment("web", 3, ("1400m", "1Gi"), json!({}))?;
+    live.until("three bound pods on ready nodes", |live| {
+        all_ready(live)?;
+        Ok(live.bound()? == 3 && live.nodes()?.len() == live.claims()?.len())
+    })?;
+    let initialized = |live: &Live| -> Result<bool, Failure> {
+        all_ready(live)?;
+        Ok(live.claims()?.iter().all(|claim| {
+            let conditions = claim["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            conditions.iter().any(|c| c["type"] == "Initialized" && c["status"] == "True")
+        }))
+    };
+    live.until("initialized claims", initialized)?;
+    let theirs = names(&live.claims()?);
+    live.kill(first)?;
+
+    let second = live.controller(&["--disable-leader-election"])?;
+    live.scale("web", 6)?;
+    live.until("six bound pods", |live| Ok(live.bound()? == 6))?;
+    live.until("claims taken over", |live| {
+        nobody_drifted_or_left(live, &theirs)?;
+        Ok(live
+            .claims()?
+            .iter()
+            .all(|claim| claim["metadata"]["annotations"]["karpenter.sh/nodepool-hash-version"] == "stowage-v1"))
+    })?;
+    live.until("initialized claims", initialized)?;
+    let all = names(&live.claims()?);
+    live.kill(second)?;
+
+    let third = live.karpenter(&binary)?;
+    live.until("Karpenter again", |live| live.is_ready(third))?;
+    live.scale("web", 9)?;
+    live.until("nine bound pods", |live| {
+        nobody_drifted_or_left(live, &all)?;
+        Ok(live.bound()? == 9)
+    })?;
+    live.until("claims handed back", |live| {
+        nobody_drifted_or_left(live, &all)?;
+        Ok(live
+            .claims()?
+            .iter()
+            .all(|claim| claim["metadata"]["annotations"]["karpenter.sh/nodepool-hash-version"] != "stowage-v1"))
+    })
+}

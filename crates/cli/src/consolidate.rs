@@ -111,7 +111,7 @@ fn describe(fleet: &Fleet, decision: &Decision, index: usize) -> String {
     let node = &fleet.problem.nodes[index];
     let pods = fleet.homes.iter().filter(|home| home.is_some_and(|home| home as usize == index)).count();
     let price = node.price.map_or_else(|| "at a price nobody knows".to_owned(), |price| format!("{price}/h"));
-    let counted = if pods == 1 { "1 pod".to_owned() } else { format!("{pods} pods") };
+    let counted = consolidation::count(pods, "pod");
     let mut text = format!("node {}: {price}, {counted} that could be moved\n", node.name);
     let command = decision.commands.iter().find(|command| command.remove.contains(&node.name));
     match (command, decision.stay.get(&node.name)) {
@@ -127,6 +127,7 @@ fn describe(fleet: &Fleet, decision: &Decision, index: usize) -> String {
         (None, None) => text.push_str("it stays: no NodePool or NodeClaim owns it\n"),
     }
     let saving: Price = decision.price - decision.after;
-    text.push_str(&format!("the whole decision saves {saving}/h with {} commands\n", decision.commands.len()));
+    let commands = consolidation::count(decision.commands.len(), "command");
+    text.push_str(&format!("the whole decision saves {saving}/h with {commands}\n"));
     text
 }

@@ -17,7 +17,7 @@ use stowage_k8s::cluster::{Blockers, FleetSettings};
 use stowage_model::{End, Fleet};
 use stowage_solver::{Monitor, Options};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::context::{Context, locked};
 use crate::events::Saying;
@@ -183,6 +183,9 @@ fn fleet(ctx: &Context, view: &View) -> Result<Fleet, String> {
         match fed.cluster.fleet(FleetSettings { question, blockers, now, nominated: &expected }) {
             Ok((mut fleet, _)) => {
                 plan::choose(&mut fleet.problem, &ctx.settings);
+                for pool in stowage_disruption::budget::unreadable(&fleet) {
+                    debug!(node_pool = %pool, "a budget cannot be read: none of its nodes goes");
+                }
                 return Ok(fleet);
             }
             Err(error) if without.insert(error.object.clone()) => {}

@@ -82,6 +82,17 @@ fn is_about(budget: &Budget, reason: Reason) -> bool {
     budget.reasons.as_ref().is_none_or(|all| all.contains(reason.as_str()))
 }
 
+/// Pools with a budget whose schedule or size cannot be read: nothing of theirs goes.
+pub fn unreadable(fleet: &Fleet) -> Vec<&str> {
+    let broken = |budget: &Budget| match &budget.window {
+        Window::Always => false,
+        Window::Cron(cron, lasts) => is_open(cron, *lasts, 0).is_none(),
+        Window::Unreadable => true,
+    };
+    let pools = fleet.policies.iter().filter(|(_, policy)| policy.budgets.iter().any(broken));
+    pools.map(|(name, _)| name.as_str()).collect()
+}
+
 /// How many of `all` nodes a budget lets go. `None`: it is not open now, and caps
 /// nothing.
 fn most(budget: &Budget, all: usize, now: i64) -> Option<usize> {

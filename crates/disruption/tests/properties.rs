@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use stowage_disruption::command::Target;
 use stowage_disruption::{Decision, Reason, Rules, apply, decide};
 use stowage_model::fleet::{Consolidation, Share};
-use stowage_model::{Fleet, Price};
+use stowage_model::{CapacityType, Fleet, Price};
 use stowage_solver::{Effort, Options, Unwatched};
 
 fn rules() -> Rules {
@@ -90,6 +90,12 @@ fn faults(setting: &Setting, fleet: &Fleet, decision: &Decision) -> Vec<String> 
             if setting.policy == Consolidation::WhenEmpty && command.reason == Reason::Underutilized {
                 faults.push(format!("{name} is not empty and goes"));
             }
+        }
+        // Without the option, spot is never replaced by spot.
+        let all_spot = command.remove.iter().filter_map(|name| spec_of(name)).all(|spec| spec.spot);
+        let new_spot = command.launch.iter().any(|node| node.capacity_type == CapacityType::Spot);
+        if command.reason == Reason::Underutilized && all_spot && new_spot {
+            faults.push("spot is replaced by spot".to_owned());
         }
         let moved: BTreeSet<u32> = command.moves.iter().map(|(pod, _)| *pod).collect();
         let homes = fleet.homes.iter().enumerate().filter(|(_, home)| {

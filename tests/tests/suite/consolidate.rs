@@ -62,7 +62,7 @@ fn a_small_cluster_is_told_what_to_give_up() {
     let ran = stowage(&["consolidate", "examples/cluster", "--at", AT, "--no-timings"], "");
     expect![[r#"
           Empty          delete ip-10-0-1-3  ($0.0960/h)
-          Underutilized  replace 2 nodes by m6i.xlarge us-east-1a on-demand, 4 pods move  ($0.2880/h)
+          Underutilized  replace 2 nodes by m6i.xlarge us-east-1a on-demand, 4 pods move  ($0.2880/h, paid back in 3 min)
             - ip-10-0-1-1 m6i.large us-east-1a $0.0960/h
             - ip-10-0-1-5 m6i.2xlarge us-east-1a $0.3840/h
             + general m6i.xlarge us-east-1a $0.1920/h
@@ -141,6 +141,14 @@ fn budgets_and_policies_hold() {
         r#""consolidateAfter":"0s","budgets":[{"nodes":"0","schedule":"0 9 * * *","duration":"8h"},{"nodes":"100%"}]"#;
     assert_eq!(of(office, &[]), Some(3));
     assert_eq!(of(office, &["--at", "2026-06-01T10:00:00Z"]), Some(0));
+    // A schedule that cannot be read keeps everything, and is named.
+    let broken = [
+        on_demand("").replace(r#""nodes":"100%""#, r#""nodes":"100%","schedule":"often","duration":"1h""#),
+        empty("x"),
+    ];
+    let json = consolidate(&broken, &["-o", "json"]).json();
+    assert_eq!(json["summary"]["commands"], 0);
+    assert!(json["warnings"].to_string().contains("NodePool default has a budget that cannot be read"), "{json}");
 }
 
 #[test]

@@ -161,6 +161,9 @@ fn known_dollars<S: Serializer>(price: &Option<Price>, out: S) -> Result<S::Ok, 
 impl View {
     pub(crate) fn new(fleet: &Fleet, question: &Question, now: Timestamp) -> Self {
         let before = nodes(fleet);
+        let unreadable = stowage_disruption::budget::unreadable(fleet).into_iter().map(|pool| {
+            format!("NodePool {pool} has a budget that cannot be read, so none of its nodes goes; check nodes, schedule and duration")
+        });
         Self {
             version: "stowage/v1",
             input: question.digest.to_string(),
@@ -171,7 +174,7 @@ impl View {
             before,
             after: Vec::new(),
             assumptions: question.assumptions.clone(),
-            warnings: question.warnings.clone(),
+            warnings: question.warnings.iter().cloned().chain(unreadable).collect(),
             timings: None,
         }
     }
@@ -309,6 +312,11 @@ pub(crate) fn sentence(command: &Command) -> String {
         count => format!(", {count} pods move"),
     };
     if new.is_empty() { format!("delete {old}{moves}") } else { format!("replace {old} by {}{moves}", new.join(" + ")) }
+}
+
+/// One thing, or several.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// Cents are enough for a month.

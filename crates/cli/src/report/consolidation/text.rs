@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{View, month};
+use super::{View, count, month};
 
 /// Rows that the short form shows of a list.
 const SHORT: usize = 12;
@@ -65,15 +65,15 @@ pub(crate) fn text(view: &View, wide: bool) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{} nodes, {}/h → {} nodes, {}/h: saves {}/h, {} a month, with {} commands and {} evictions",
+        "\n{} nodes, {}/h → {} nodes, {}/h: saves {}/h, {} a month, with {} and {}",
         summary.nodes,
         summary.hourly_price,
         summary.nodes_after,
         summary.hourly_price_after,
         summary.hourly_savings,
         month(summary.monthly_savings),
-        summary.commands,
-        summary.evictions
+        count(summary.commands, "command"),
+        count(summary.evictions, "eviction")
     );
     if let Some(gap) = summary.gap_millionths {
         let percent = gap as f64 / 10_000.0;

@@ -75,7 +75,7 @@ fn day(args: &Args) -> Result<(), String> {
         })
         .collect();
     let mut sizes: Vec<f64> = (0..args.workloads).map(|_| 5.0 + 30.0 * random.unit()).collect();
-    let mut world = World { fleet: empty(), types, shapes, next: 0 };
+    let mut world = World { fleet: empty()?, types, shapes, next: 0 };
     let options = Options { effort: Effort::Quick, ..Options::default() };
     let rules = Rules { options: options.clone(), ..Rules::default() };
     let mut day = Day::default();
@@ -131,7 +131,7 @@ impl Day {
         self.evictions += command.moves.len();
         if !command.launch.is_empty() {
             self.replaced += command.remove.len();
-            if command.saving() <= Price::ZERO && command.reason != Reason::Drifted {
+            if command.saving() <= Price::ZERO && command.reason() != Reason::Drifted {
                 self.for_nothing += command.remove.len();
             }
         }
@@ -142,17 +142,17 @@ fn price(fleet: &Fleet) -> Price {
     fleet.problem.nodes.iter().filter_map(|node| node.price).sum()
 }
 
-fn empty() -> Fleet {
+fn empty() -> Result<Fleet, String> {
     let budget = Budget { nodes: Share::Percent(100), ..Budget::default() };
     let policy = Policy { after: Some(60), budgets: vec![budget], ..Policy::default() };
-    Fleet {
-        problem: Problem::new(Statement::default()).unwrap_or_else(|_| unreachable!("nothing is in it")),
+    Ok(Fleet {
+        problem: Problem::new(Statement::default()).map_err(|e| e.to_string())?,
         homes: Vec::new(),
         care: Vec::new(),
         machines: Vec::new(),
         policies: BTreeMap::from([("default".to_owned(), policy)]),
         pod_budgets: Vec::new(),
-    }
+    })
 }
 
 impl World {
@@ -239,7 +239,6 @@ impl World {
         let touched: BTreeSet<String> = plan.existing.iter().map(|binding| binding.node.clone()).collect();
         let created = plan.nodes.len();
         let command = Command {
-            reason: Reason::Empty,
             remove: Vec::new(),
             reasons: Vec::new(),
             claims: Vec::new(),

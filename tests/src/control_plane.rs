@@ -306,6 +306,16 @@ impl ControlPlane {
         self.answered(response, &format!("create {path}"))
     }
 
+    /// Puts a definition over one that is there, whoever owns it.
+    pub fn apply_yaml(&self, path: &str, text: &str) -> Result<Value, Failure> {
+        let request = self.agent.patch(format!("{}{path}?fieldManager=test&force=true", self.base));
+        let request = request
+            .header("Authorization", format!("Bearer {TOKEN}"))
+            .header("Content-Type", "application/apply-patch+yaml");
+        let response = request.header("Accept", "application/json").send(text)?;
+        self.answered(response, &format!("apply {path}"))
+    }
+
     /// Changes parts of an object, by a merge patch.
     pub fn patch(&self, path: &str, change: &Value) -> Result<Value, Failure> {
         let request = self.agent.patch(format!("{}{path}", self.base));

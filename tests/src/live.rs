@@ -254,6 +254,13 @@ impl Live {
         Ok(())
     }
 
+    /// Tells the cloud something that its owner would do.
+    pub fn tell_cloud(&self, path: &str, body: &Value) -> Result<(), Failure> {
+        let url = format!("http://{}{path}", self.cloud_address);
+        agent().post(url).header("Content-Type", "application/json").send(body.to_string())?;
+        Ok(())
+    }
+
     /// The sum of a metric's lines that contain `label`, of the last controller.
     pub fn metric(&self, name: &str, label: &str) -> Result<f64, Failure> {
         self.metric_of(self.metrics.len().saturating_sub(1), name, label)

@@ -6,6 +6,7 @@ mod failures;
 mod growth;
 mod limits;
 mod manifests;
+mod statics;
 mod takeover;
 
 use serde_json::{Value, json};
@@ -31,7 +32,9 @@ pub fn all() -> Vec<(&'static str, Value, Scenario)> {
         ("pods land where they were planned", quick(), growth::pods_land_where_they_were_planned),
         ("spread over three zones", quick(), growth::spread_over_three_zones),
         ("a static pool keeps its nodes", quick(), growth::a_static_pool_keeps_its_nodes),
+        ("a static pool shrinks and is renewed", quick(), statics::a_static_pool_shrinks_and_is_renewed),
         ("headroom for pods that are not there yet", quick(), growth::headroom),
+        ("overlays say what is wrong with them", quick(), growth::overlays_say_what_is_wrong),
         ("a snapshot replays the cluster", quick(), growth::a_snapshot_replays_the_cluster),
         ("limits are kept, and said", quick(), limits::limits_are_kept_and_said),
         ("caps on nodes and spend are kept", quick(), limits::caps_are_kept),
@@ -59,6 +62,12 @@ pub fn all() -> Vec<(&'static str, Value, Scenario)> {
         ("two nodes become one", quick(), consolidation::two_nodes_become_one),
         ("many nodes become few", quick(), consolidation::many_nodes_become_few),
         ("drift replaces every node", quick(), consolidation::drift_replaces_every_node),
+        ("a new image replaces every node", quick(), consolidation::a_new_image_replaces_every_node),
+        (
+            "pods move before their machine is taken away",
+            json!({ "bootMillis": 3000, "endMillis": 200, "noticeMillis": 30000 }),
+            failures::pods_move_before_their_machine_is_taken_away,
+        ),
         ("what is protected stays", quick(), consolidation::what_is_protected_stays),
         (
             "a replacement that fails is taken back",

@@ -10,6 +10,8 @@ use stowage_model::CapacityType;
 
 use crate::error::{Exit, Failure};
 
+#[cfg(feature = "controller")]
+pub(crate) use consolidate::dollars;
 pub(crate) use consolidate::{BlockerChoice, ConsolidateArgs, Objective, Report, RuleArgs};
 
 /// Just-in-time node provisioning for Kubernetes: which pods go on which nodes,

@@ -116,7 +116,7 @@ fn describe(fleet: &Fleet, decision: &Decision, index: usize) -> String {
     let command = decision.commands.iter().find(|command| command.remove.contains(&node.name));
     match (command, decision.stay.get(&node.name)) {
         (Some(command), _) => {
-            text.push_str(&format!("it goes ({}): {}\n", command.reason, consolidation::sentence(command)));
+            text.push_str(&format!("it goes ({}): {}\n", command.reason(), consolidation::sentence(command)));
         }
         (None, Some(stay)) => {
             text.push_str(&format!("it stays: {stay}\n"));

@@ -23,6 +23,23 @@ pub trait CloudProvider: Send + Sync {
     fn get<'a>(&'a self, provider_id: &'a str) -> Answer<'a, Instance>;
     /// Every instance of this cluster that is not gone.
     fn list(&self) -> Answer<'_, Vec<Instance>>;
+    /// Instances that are about to be taken away.
+    fn notices(&self) -> Answer<'_, Vec<Notice>>;
+    /// Instances that would be launched otherwise by now, by identity, with the reason
+    /// in one word, such as `AMIDrift`.
+    fn drift(&self) -> Answer<'_, BTreeMap<String, String>>;
+}
+
+/// An instance is about to be taken away.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notice {
+    /// The instance.
+    pub provider_id: String,
+    /// Why, in one word, such as `SpotInterrupted`.
+    pub reason: String,
+    /// When it is gone.
+    pub ends: Timestamp,
 }
 
 /// One instance, asked for.

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use stowage_model::CapacityType;
 
-use crate::provider::{Candidate, Instance, LaunchRequest, ProviderError, SoldOut};
+use crate::provider::{Candidate, Instance, LaunchRequest, Notice, ProviderError, SoldOut};
 
 /// How the cloud behaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,13 @@ pub struct Behaviour {
     pub calls_per_second: f64,
     /// Names of claims whose instances never register, by prefix.
     pub never_register: Vec<String>,
+    /// Milliseconds after which a spot instance is told that it will be taken away; 0
+    /// is never.
+    pub spot_life_millis: i64,
+    /// Milliseconds between that notice and the end.
+    pub notice_millis: i64,
+    /// What instances run.
+    pub image: String,
 }
 
 impl Default for Behaviour {
@@ -40,6 +47,9 @@ impl Default for Behaviour {
             burst: 0,
             calls_per_second: 2.0,
             never_register: Vec::new(),
+            spot_life_millis: 0,
+            notice_millis: 120_000,
+            image: "simulated-1".to_owned(),
         }
     }
 }
@@ -99,6 +109,8 @@ struct Machine {
     instance: Instance,
     request: LaunchRequest,
     registered: bool,
+    /// When it is taken away, as it was told.
+    notice: Option<Timestamp>,
     ends: Option<Timestamp>,
 }
 
@@ -168,13 +180,14 @@ impl SimulatedCloud {
             provider_id: format!("{PROVIDER}{}/i-{:012x}", candidate.zone, self.next),
             claim_uid: request.claim_uid.clone(),
             claim: request.claim.clone(),
-            image: "simulated-1".to_owned(),
+            image: self.behaviour.image.clone(),
             launched: candidate,
             created: now,
             terminating: false,
         };
-        let machine = Machine { instance: instance.clone(), request: request.clone(), registered: false, ends: None };
-        self.tokens.insert(request.token.clone(), instance.provider_id.clone());
+        let (own, request) = (instance.clone(), request.clone());
+        let machine = Machine { instance: own, request, registered: false, notice: None, ends: None };
+        self.tokens.insert(machine.request.token.clone(), instance.provider_id.clone());
         self.machines.insert(instance.provider_id.clone(), machine);
         Ok(instance)
     }
@@ -199,8 +212,53 @@ impl SimulatedCloud {
         self.machines.values().map(|machine| machine.instance.clone()).collect()
     }
 
+    /// Tells an instance that it will be taken away.
+    pub fn interrupt(&mut self, id: &str, now: Timestamp) -> Result<(), ProviderError> {
+        let machine = self.machines.get_mut(id).ok_or(ProviderError::NotFound)?;
+        machine.notice.get_or_insert(later(now, self.behaviour.notice_millis));
+        Ok(())
+    }
+
+    /// Instances that were told so and are there still.
+    pub fn notices(&self) -> Vec<Notice> {
+        let told = self.machines.values().filter(|machine| machine.ends.is_none());
+        told.filter_map(|machine| {
+            let (provider_id, reason) = (machine.instance.provider_id.clone(), "SpotInterrupted".to_owned());
+            Some(Notice { provider_id, reason, ends: machine.notice? })
+        })
+        .collect()
+    }
+
+    /// From now on instances run another image.
+    pub fn set_image(&mut self, image: String) {
+        self.behaviour.image = image;
+    }
+
+    /// Instances that run another image than new ones do.
+    pub fn drift(&self) -> BTreeMap<String, String> {
+        let old = self.machines.values().filter(|machine| machine.instance.image != self.behaviour.image);
+        old.map(|machine| (machine.instance.provider_id.clone(), "ImageDrift".to_owned())).collect()
+    }
+
+    /// Spot instances whose time has come are told, and those whose notice is over end.
+    fn take_away(&mut self, now: Timestamp) {
+        let Behaviour { spot_life_millis, notice_millis, end_millis, .. } = self.behaviour;
+        for machine in self.machines.values_mut().filter(|machine| machine.ends.is_none()) {
+            let spot = machine.instance.launched.capacity_type == CapacityType::Spot;
+            let due = later(machine.instance.created, spot_life_millis);
+            if spot && spot_life_millis > 0 && machine.notice.is_none() && due <= now {
+                machine.notice = Some(later(due, notice_millis));
+            }
+            if machine.notice.is_some_and(|end| end <= now) {
+                machine.ends = Some(later(now, end_millis));
+                machine.instance.terminating = true;
+            }
+        }
+    }
+
     /// What has come due since the last call.
     pub fn due(&mut self, now: Timestamp) -> Vec<Due> {
+        self.take_away(now);
         let mut due = Vec::new();
         let gone: Vec<String> = self
             .machines
@@ -327,6 +385,32 @@ mod tests {
             |cloud: &mut SimulatedCloud, token: &str, second| cloud.create(&request(token, &["m"]), at(second)).is_ok();
         assert!(went(&mut cloud, "1", 0) && went(&mut cloud, "2", 0) && !went(&mut cloud, "3", 0));
         assert!(went(&mut cloud, "3", 1) && !went(&mut cloud, "4", 1));
+    }
+
+    #[test]
+    fn a_spot_instance_is_told_before_it_is_taken_away() {
+        let behaviour =
+            Behaviour { spot_life_millis: 10_000, notice_millis: 5_000, end_millis: 0, ..Behaviour::default() };
+        let mut cloud = SimulatedCloud::new(behaviour);
+        let mut spot = request("s", &["m"]);
+        spot.candidates.iter_mut().for_each(|candidate| candidate.capacity_type = CapacityType::Spot);
+        assert!(cloud.create(&spot, at(0)).is_ok() && cloud.create(&request("o", &["m"]), at(0)).is_ok());
+        cloud.due(at(9));
+        assert_eq!(cloud.notices(), []);
+        cloud.due(at(11));
+        assert_eq!(cloud.notices().iter().map(|notice| notice.ends).collect::<Vec<_>>(), [at(15)]);
+        cloud.due(at(15));
+        assert_eq!((cloud.notices().len(), cloud.ledger().ended, cloud.list().len()), (0, 1, 1));
+    }
+
+    #[test]
+    fn instances_of_an_older_image_have_drifted() {
+        let mut cloud = SimulatedCloud::new(Behaviour::default());
+        assert!(cloud.create(&request("1", &["m"]), at(0)).is_ok());
+        assert!(cloud.drift().is_empty());
+        cloud.set_image("simulated-2".to_owned());
+        assert!(cloud.create(&request("2", &["m"]), at(0)).is_ok());
+        assert_eq!(cloud.drift().into_values().collect::<Vec<_>>(), ["ImageDrift"]);
     }
 
     #[test]

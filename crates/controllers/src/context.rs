@@ -9,13 +9,16 @@ use stowage_cloud::provider::{CloudProvider, SoldOut};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::buffer_status::Housed;
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::machines::Catalogue;
 use crate::metrics::Metrics;
+use crate::registration_health::Ring;
 use crate::settings::Settings;
 use crate::state::State;
-use crate::steering::Planned;
+use crate::steering::{self, Planned};
+use crate::view::View;
 
 /// Shared by all controllers of a process.
 pub struct Context {
@@ -42,6 +45,14 @@ pub struct Context {
     pub expected: Mutex<BTreeSet<String>>,
     /// Claims that replace others and are being created: gone they are not.
     pub creating: Mutex<BTreeSet<String>>,
+    /// Nodes that were going away when the last plan was made: their pods have places.
+    pub accounted: Mutex<BTreeSet<String>>,
+    /// What the last plan says of CapacityBuffers.
+    pub housed: Mutex<Housed>,
+    /// What the provider says of instances that it would launch otherwise by now.
+    pub outdated: Mutex<BTreeMap<String, String>>,
+    /// How the last registrations of each pool went.
+    pub registrations: Mutex<BTreeMap<String, Ring>>,
     /// Offers that were sold out, and when.
     pub sold_out: Mutex<BTreeMap<SoldOut, Instant>>,
     /// Wakes the provisioner when pods that found no place may find one.
@@ -62,6 +73,12 @@ impl Context {
         let now = Instant::now();
         all.retain(|_, at| now.duration_since(*at) < self.settings.sold_out);
         all.keys().cloned().collect()
+    }
+
+    /// The claim that each waiting pod is planned for, by the pod's UID.
+    pub fn nominations(&self, view: &View) -> BTreeMap<String, String> {
+        let planned = locked(&self.planned);
+        steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
     }
 
     /// A name's random end.

@@ -4,7 +4,7 @@
 //! about it; what still holds then is ordered, many commands at once. New nodes come
 //! before old ones go, and no pod is evicted before its place is ready.
 
-mod act;
+pub(crate) mod act;
 pub mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,15 +14,16 @@ use std::time::Duration;
 use kube::ResourceExt;
 use stowage_disruption::{Block, Command, Decision, Reason, Rules, Stay, confirm, decide};
 use stowage_k8s::cluster::{Blockers, FleetSettings};
-use stowage_model::{End, Fleet};
-use stowage_solver::{Monitor, Options};
+use stowage_model::Fleet;
+use stowage_solver::Options;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::context::{Context, locked};
+use crate::deadline::Deadline;
 use crate::events::Saying;
-use crate::provisioner::{feed, plan};
-use crate::steering;
+use crate::machines::Gathered;
+use crate::provisioner::{self, plan};
 use crate::view::View;
 
 /// What disruption may do, and when.
@@ -73,13 +74,13 @@ pub async fn run(ctx: Arc<Context>) {
             _ if busy => {}
             Some((at, sets)) if at.elapsed() < chosen.validation => proposal = Some((at, sets)),
             Some((_, sets)) => {
-                if let Some((decision, fleet)) = ask(&ctx, &view, Some(sets)).await {
-                    act::begin(&ctx, &view, &fleet, decision).await;
+                if let Some(answer) = ask(&ctx, &view, Some(sets)).await {
+                    act::begin(&ctx, &view, &answer).await;
                 }
             }
             None if due && chosen.enabled => {
                 last = Some(Instant::now());
-                if let Some((decision, _)) = ask(&ctx, &view, None).await {
+                if let Some(Answer { decision, .. }) = ask(&ctx, &view, None).await {
                     explain(&ctx, &view, &decision).await;
                     ctx.metrics.decided(&decision);
                     let set = |c: &Command| c.reasons.iter().copied().zip(c.remove.iter().cloned()).collect();
@@ -115,10 +116,17 @@ async fn carry_on(ctx: &Context, view: &View) -> bool {
     moved
 }
 
+/// A decision, with what it was made upon.
+struct Answer {
+    decision: Decision,
+    fleet: Fleet,
+    gathered: Arc<Gathered>,
+}
+
 /// Asks about the cluster as it is: everything, or whether some sets still hold.
-async fn ask(ctx: &Context, view: &View, sets: Option<Vec<Set>>) -> Option<(Decision, Fleet)> {
-    let fleet = match fleet(ctx, view) {
-        Ok(fleet) => fleet,
+async fn ask(ctx: &Context, view: &View, sets: Option<Vec<Set>>) -> Option<Answer> {
+    let (fleet, gathered) = match fleet(ctx, view) {
+        Ok(known) => known,
         Err(why) => {
             warn!(%why, "nothing is disrupted before this is mended");
             return None;
@@ -148,50 +156,27 @@ async fn ask(ctx: &Context, view: &View, sets: Option<Vec<Set>>) -> Option<(Deci
         warn!(%fault, "a decision breaks a rule and is dropped; please report it with a snapshot");
         return None;
     }
-    Some((decision, fleet))
+    Some(Answer { decision, fleet, gathered })
 }
 
-struct Deadline(Instant);
-
-impl Monitor for Deadline {
-    fn stop(&self) -> Option<End> {
-        (Instant::now() >= self.0).then_some(End::TimeLimit)
-    }
-}
-
-/// The cluster as disruption sees it. Objects that planning refuses are left out, one
-/// by one.
-fn fleet(ctx: &Context, view: &View) -> Result<Fleet, String> {
-    let nominated = {
-        let planned = locked(&ctx.planned);
-        steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
-    };
+/// The cluster as disruption sees it, and what it could launch.
+pub(crate) fn fleet(ctx: &Context, view: &View) -> Result<(Fleet, Arc<Gathered>), String> {
+    let nominated = ctx.nominations(view);
     let mut expected: BTreeSet<String> = nominated.values().cloned().collect();
     // What the last plan expected is of no account once nobody is moved any more.
-    if !view.leaving().is_empty() || !crate::state::sorted(&ctx.state.buffers).is_empty() {
+    if !view.leaving().is_empty() || !ctx.state.buffers.is_empty() {
         expected.extend(locked(&ctx.expected).iter().cloned());
     }
     expected.extend(order::awaited(view));
-    let now = ctx.clock.now();
-    let mut without = BTreeSet::new();
-    loop {
-        let fed = feed::feed(&ctx.state, view, &nominated, &without, ctx.settings.new_pod_age, now);
-        let gathered = ctx.catalogue.gather(&fed.version, &fed.cluster)?;
-        let price_of = |node: &stowage_model::Node| ctx.catalogue.price_of(node);
-        let question = plan::question(&gathered, &ctx.unavailable(), &ctx.settings, &price_of);
-        let blockers = ctx.settings.disruption.blockers;
-        match fed.cluster.fleet(FleetSettings { question, blockers, now, nominated: &expected }) {
-            Ok((mut fleet, _)) => {
-                plan::choose(&mut fleet.problem, &ctx.settings);
-                for pool in stowage_disruption::budget::unreadable(&fleet) {
-                    debug!(node_pool = %pool, "a budget cannot be read: none of its nodes goes");
-                }
-                return Ok(fleet);
-            }
-            Err(error) if without.insert(error.object.clone()) => {}
-            Err(error) => return Err(error.to_string()),
-        }
+    let (now, blockers) = (ctx.clock.now(), ctx.settings.disruption.blockers);
+    let ((mut fleet, _), gathered) = provisioner::asked(ctx, view, &nominated, |cluster, question| {
+        cluster.fleet(FleetSettings { question, blockers, now, nominated: &expected })
+    })?;
+    plan::choose(&mut fleet.problem, &ctx.settings);
+    for pool in stowage_disruption::budget::unreadable(&fleet) {
+        debug!(node_pool = %pool, "a budget cannot be read: none of its nodes goes");
     }
+    Ok((fleet, gathered))
 }
 
 /// Events that one decision writes at most; the others have their turn with the next.

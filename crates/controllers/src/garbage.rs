@@ -13,13 +13,14 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use stowage_cloud::provider::{Instance, ProviderError};
+use stowage_k8s::node::is_ready;
 use stowage_k8s::v1::NodeClaim;
 use stowage_k8s::{duration, names};
 use stowage_model::labels;
 use tracing::{info, warn};
 
 use crate::context::Context;
-use crate::view::{View, is, is_ready};
+use crate::view::{View, is};
 
 /// Between two looks, after the first few.
 const PERIOD: Duration = Duration::from_secs(60);

@@ -5,9 +5,12 @@
 //!                        ├ claim         launch, register, initialize, drain, end
 //!                        ├ invite        lets pods onto the nodes planned for them
 //!                        ├ node_pool     readiness, hash, counts
-//!                        ├ activity      quiet, drifted: what claims say of themselves
+//!                        ├ claim_status  quiet, drifted: what claims say of themselves
 //!                        ├ disruption    gives up, or replaces, what costs too much
+//!                        ├ static_pool   keeps fixed numbers of nodes, and renews them
+//!                        ├ interruption  moves pods off machines that are taken away
 //!                        ├ repair        replaces nodes that are unwell for long
+//!                        ├ …_status      what buffers and overlays say of themselves
 //!                        └ garbage       instances without claims, claims without instances
 //! ```
 //!
@@ -17,24 +20,32 @@
 
 pub mod activity;
 pub mod batch;
-pub mod budgets;
+pub mod buffer_status;
 pub mod claim;
+pub mod claim_status;
 pub mod clock;
+mod consistency;
 pub mod context;
+mod deadline;
 pub mod disruption;
 pub mod events;
 pub mod garbage;
+pub mod interruption;
 pub mod invite;
 pub mod lease;
 pub mod machines;
 pub mod metrics;
 pub mod node_pool;
+pub mod overlay_status;
+pub mod provider_drift;
 pub mod provisioner;
+pub mod registration_health;
 pub mod repair;
 pub mod server;
 pub mod settings;
 pub mod simulated;
 pub mod state;
+pub mod static_pool;
 pub mod steering;
 #[cfg(test)]
 mod testing;
@@ -125,6 +136,10 @@ pub async fn run(parts: Parts, stop: impl Future<Output = ()>) -> Result<(), End
         planned: Mutex::new(BTreeMap::new()),
         expected: Mutex::new(BTreeSet::new()),
         creating: Mutex::new(BTreeSet::new()),
+        accounted: Mutex::new(BTreeSet::new()),
+        housed: Mutex::new(BTreeMap::new()),
+        outdated: Mutex::new(BTreeMap::new()),
+        registrations: Mutex::new(BTreeMap::new()),
         sold_out: Mutex::new(BTreeMap::new()),
         stirred: Notify::new(),
         names: Mutex::new(fastrand::Rng::with_seed(parts.seed)),
@@ -134,10 +149,15 @@ pub async fn run(parts: Parts, stop: impl Future<Output = ()>) -> Result<(), End
         () = invite::run(ctx.clone()) => Ok(()),
         () = claim::live::run(ctx.clone()) => Ok(()),
         () = node_pool::run(ctx.clone()) => Ok(()),
-        () = activity::run(ctx.clone()) => Ok(()),
+        () = claim_status::run(ctx.clone()) => Ok(()),
         () = disruption::run(ctx.clone()) => Ok(()),
         () = garbage::run(ctx.clone()) => Ok(()),
         () = repair::run(ctx.clone()) => Ok(()),
+        () = interruption::run(ctx.clone()) => Ok(()),
+        () = static_pool::run(ctx.clone()) => Ok(()),
+        () = provider_drift::run(ctx.clone()) => Ok(()),
+        () = overlay_status::run(ctx.clone()) => Ok(()),
+        () = buffer_status::run(ctx.clone()) => Ok(()),
         () = lease.lost() => Err(Ended::LeaseLost),
         () = &mut stop => Ok(()),
     };

@@ -13,12 +13,14 @@ use stowage_k8s::cluster::Cluster;
 use stowage_k8s::conditions::{self, Says, holds};
 use stowage_k8s::drift::hash;
 use stowage_k8s::object::Object;
+use stowage_k8s::pool::is_frozen;
 use stowage_k8s::v1::{NodeClaim, NodeClassReference, NodePool};
 use stowage_k8s::{lower, names, raise};
 use stowage_model::{ResourceName, Resources};
 use tracing::{info, warn};
 
-use crate::context::Context;
+use crate::context::{Context, locked};
+use crate::registration_health::Ring;
 use crate::state::{State, named};
 use crate::view::View;
 
@@ -58,9 +60,13 @@ pub fn class_exists(state: &State, reference: &NodeClassReference) -> bool {
     }
 }
 
-/// Whether somebody froze the pool.
-pub fn is_frozen(pool: &NodePool) -> bool {
-    pool.metadata.annotations.as_ref().and_then(|all| all.get(names::FROZEN)).is_some_and(|value| value == "true")
+/// The generation of a pool's class.
+fn class_generation(state: &State, reference: &NodeClassReference) -> Option<i64> {
+    match reference.kind.as_str() {
+        "EC2NodeClass" => named(&state.ec2_classes, &reference.name)?.metadata.generation,
+        "KWOKNodeClass" => named(&state.kwok_classes, &reference.name)?.metadata.generation,
+        _ => None,
+    }
 }
 
 /// Whether nodes may be launched from the pool now.
@@ -79,11 +85,19 @@ fn annotations(pool: &NodePool) -> Option<Value> {
 }
 
 /// The status that a pool should have. `None` where it has it.
-fn status(pool: &NodePool, claims: &[&NodeClaim], fit: &Result<(), Unfit>, now: Timestamp) -> Option<Value> {
+fn status(
+    pool: &NodePool,
+    claims: &[&NodeClaim],
+    fit: &Result<(), Unfit>,
+    health: &mut Ring,
+    class: Option<i64>,
+    now: Timestamp,
+) -> Option<Value> {
     let old = pool.status.clone().unwrap_or_default();
     let mut all: Vec<Condition> = old.conditions.clone().unwrap_or_default();
     let generation = pool.metadata.generation;
-    let (valid, class) = match fit {
+    health.look((generation, class), conditions::find(Some(&all), "NodeRegistrationHealthy"));
+    let (valid, ready) = match fit {
         Ok(()) => (holds("ValidationSucceeded"), holds("NodeClassReady")),
         Err(Unfit::Invalid(why)) => {
             let says = |kind, status, message| Says { kind, status, reason: "NodePoolValidationFailed", message };
@@ -95,7 +109,9 @@ fn status(pool: &NodePool, claims: &[&NodeClaim], fit: &Result<(), Unfit>, now: 
         ),
     };
     let mut changed = conditions::set(&mut all, &valid, generation, now);
-    changed |= conditions::set(&mut all, &class, generation, now);
+    changed |= conditions::set(&mut all, &ready, generation, now);
+    changed |= health.write(&mut all, generation, now);
+    changed |= class.is_some() && old.node_class_observed_generation != class;
     changed |= conditions::summarize(&mut all, &["ValidationSucceeded", "NodeClassReady"], generation, now);
     let mut sum = Resources::new();
     for claim in claims {
@@ -115,7 +131,8 @@ fn status(pool: &NodePool, claims: &[&NodeClaim], fit: &Result<(), Unfit>, now: 
     if !changed && known == resources && old.nodes == Some(nodes) {
         return None;
     }
-    Some(json!({ "status": { "conditions": all, "resources": resources, "nodes": nodes } }))
+    Some(json!({ "status": { "conditions": all, "resources": resources, "nodes": nodes,
+        "nodeClassObservedGeneration": class } }))
 }
 
 /// Keeps the pools' annotations and status true.
@@ -131,7 +148,13 @@ pub async fn run(ctx: Arc<Context>) {
                 Some(patch) => api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(|_| ()),
                 None => Ok(()),
             };
-            let written = match (written, status(pool, &claims, &fit, ctx.clock.now())) {
+            let patch = {
+                let mut rings = locked(&ctx.registrations);
+                let ring = rings.entry(name.clone()).or_default();
+                let class = class_generation(&ctx.state, &pool.spec.template.spec.node_class_ref);
+                status(pool, &claims, &fit, ring, class, ctx.clock.now())
+            };
+            let written = match (written, patch) {
                 (Ok(()), Some(patch)) => {
                     info!(node_pool = %name, "status written");
                     api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(|_| ())
@@ -169,7 +192,7 @@ mod tests {
         let pool = pool(template(json!([])));
         let fit = readiness(&pool, |_| false);
         assert!(matches!(&fit, Err(Unfit::NoClass(_))));
-        let said = status(&pool, &[], &fit, Timestamp::UNIX_EPOCH).unwrap_or_default();
+        let said = status(&pool, &[], &fit, &mut Ring::default(), None, Timestamp::UNIX_EPOCH).unwrap_or_default();
         let ready =
             said["status"]["conditions"].as_array().and_then(|all| all.iter().find(|c| c["type"] == "Ready").cloned());
         assert_eq!(ready.map(|c| c["status"].clone()), Some(json!("False")));

@@ -12,21 +12,22 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
-use stowage_k8s::cluster::Assembled;
+use stowage_k8s::ObjectError;
+use stowage_k8s::cluster::{Cluster, Settings as Question};
 use stowage_k8s::pod::is_waiting;
 use stowage_k8s::v1::NodeClaim;
-use stowage_model::{End, Price, labels};
-use stowage_solver::Monitor;
+use stowage_model::{Price, labels};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::batch::{Turn, Window};
+use crate::buffer_status;
 use crate::context::{Context, locked};
+use crate::deadline::Deadline;
 use crate::machines::Gathered;
 use crate::provisioner::caps::{Allowance, Lately};
 use crate::provisioner::feed::{feed, is_provisionable};
 use crate::provisioner::plan::{Creation, Judged};
-use crate::state::named;
 use crate::steering::{self, Place};
 use crate::view::View;
 
@@ -96,7 +97,8 @@ fn nominations(ctx: &Context, view: &View) -> BTreeMap<String, String> {
     planned.retain(|uid, place| {
         live.contains(uid.as_str()) && view.claims.get(&place.claim).is_some_and(|claim| steering::expects(claim))
     });
-    steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
+    drop(planned);
+    ctx.nominations(view)
 }
 
 /// Pods that a plan is wanted for, by UID.
@@ -114,35 +116,26 @@ pub fn machines(ctx: &Context, view: &View) -> Result<Arc<Gathered>, String> {
     ctx.catalogue.gather(&fed.version, &fed.cluster)
 }
 
-/// Stops a search that takes too long.
-struct Deadline(Instant);
-
-impl Monitor for Deadline {
-    fn stop(&self) -> Option<End> {
-        (Instant::now() >= self.0).then_some(End::TimeLimit)
-    }
-}
-
-/// States the problem. Objects that planning refuses are left out, one by one, and
-/// nothing else is.
-fn posed(
+/// Asks something of the cluster as it is. Objects that planning refuses are left out,
+/// one by one, and nothing else is.
+pub fn asked<T>(
     ctx: &Context,
     view: &View,
     nominated: &BTreeMap<String, String>,
-    number: u64,
-) -> Result<(Assembled, Arc<Gathered>), String> {
+    ask: impl Fn(&Cluster, Question<'_>) -> Result<T, ObjectError>,
+) -> Result<(T, Arc<Gathered>), String> {
     let mut without = BTreeSet::new();
     loop {
         let fed = feed(&ctx.state, view, nominated, &without, ctx.settings.new_pod_age, ctx.clock.now());
         for line in &fed.refused {
-            warn!(pass = number, object = %line, "left out of the plan");
+            warn!(object = %line, "left out");
         }
         let gathered = ctx.catalogue.gather(&fed.version, &fed.cluster)?;
         let price_of = |node: &stowage_model::Node| ctx.catalogue.price_of(node);
-        match plan::pose(&fed.cluster, &gathered, &ctx.unavailable(), &ctx.settings, &price_of) {
-            Ok(assembled) => return Ok((assembled, gathered)),
+        match ask(&fed.cluster, plan::question(&gathered, &ctx.unavailable(), &ctx.settings, &price_of)) {
+            Ok(answer) => return Ok((answer, gathered)),
             Err(error) => {
-                warn!(pass = number, %error, "left out of the plan");
+                warn!(%error, "left out");
                 if !without.insert(error.object.clone()) {
                     return Err(error.to_string());
                 }
@@ -159,11 +152,12 @@ async fn pass(
     number: u64,
 ) -> Result<(), String> {
     let started = Instant::now();
-    let (assembled, gathered) = posed(ctx, view, nominated, number)?;
+    let (assembled, gathered) = asked(ctx, view, nominated, |cluster, question| cluster.problem(question))?;
     for (why, (count, example)) in &assembled.notes.left_out {
         info!(pass = number, count, %example, "pods left out: {why}");
     }
-    let problem = assembled.problem;
+    let mut problem = assembled.problem;
+    plan::choose(&mut problem, &ctx.settings);
     let spending: Price = problem.nodes.iter().filter(|node| plan::is_managed(node)).filter_map(|n| n.price).sum();
     let nodes = problem.nodes.len();
     let settings = ctx.settings.clone();
@@ -171,6 +165,8 @@ async fn pass(
     let solved = tokio::task::spawn_blocking(move || plan::solve(problem, &settings, &deadline));
     let judged = solved.await.map_err(|error| error.to_string())??;
     let mut allowance = Allowance::new(&ctx.settings.caps, nodes, spending, lately.count(Instant::now()));
+    *locked(&ctx.accounted) = view.leaving().into_iter().map(str::to_owned).collect();
+    *locked(&ctx.housed) = buffer_status::housed(&judged, view);
     let owed = feed::owed(&ctx.state, view);
     let standing = plan::standing(&gathered, &owed, &view.pools, &mut allowance, || ctx.suffix());
     let (creations, capped) =
@@ -184,7 +180,9 @@ async fn pass(
     let all: Vec<Creation> = standing.into_iter().chain(creations).collect();
     let created = create(ctx, all, lately).await;
     remember(ctx, view, &judged, &created, number);
-    seen(ctx, &created).await;
+    // The next pass counts what was created.
+    let names: Vec<String> = created.iter().map(|creation| creation.claim.name_any()).collect();
+    crate::state::shown(&ctx.state, &names).await;
     Ok(())
 }
 
@@ -269,20 +267,4 @@ fn remember(ctx: &Context, view: &View, judged: &Judged, created: &[Creation], n
     drop(planned);
     expected.extend(expected_elsewhere);
     *locked(&ctx.expected) = expected;
-}
-
-/// Waits until the watch shows what was created, so that the next pass counts it.
-async fn seen(ctx: &Context, created: &[Creation]) {
-    let mut changes = ctx.state.changes();
-    let missing = || created.iter().any(|c| named(&ctx.state.claims, &c.claim.name_any()).is_none());
-    let all = async {
-        while missing() {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    if tokio::time::timeout(Duration::from_secs(10), all).await.is_err() {
-        warn!("the watch does not show claims that were created; the next pass may see them late");
-    }
 }

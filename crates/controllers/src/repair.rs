@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::json;
+use stowage_k8s::node::readiness;
 use stowage_k8s::v1::NodeClaim;
 use stowage_k8s::{duration, names};
 use tracing::{info, warn};
@@ -25,8 +26,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Since when a node is not ready.
 fn unwell_since(node: &Node) -> Option<Timestamp> {
-    let all = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let ready = all.into_iter().flatten().find(|condition| condition.type_ == "Ready")?;
+    let ready = readiness(node)?;
     (ready.status != "True").then(|| ready.last_transition_time.as_ref().map(|time| time.0))?
 }
 
@@ -91,12 +91,8 @@ async fn replace(ctx: &Context, api: &Api<NodeClaim>, claim: &NodeClaim) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::at;
+    use crate::testing::{at, read};
     use stowage_model::labels;
-
-    fn read<T: serde::de::DeserializeOwned + Default>(object: serde_json::Value) -> Arc<T> {
-        Arc::new(serde_json::from_value(object).unwrap_or_default())
-    }
 
     /// So many nodes, of which the first are unwell since second 0.
     fn view(nodes: usize, unwell: usize) -> View {

@@ -5,9 +5,10 @@
 pub mod kubelet;
 pub mod wire;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use stowage_cloud::provider::{Answer, CloudProvider, Instance, LaunchRequest};
+use stowage_cloud::provider::{Answer, CloudProvider, Instance, LaunchRequest, Notice};
 use stowage_cloud::simulated::{Behaviour, SimulatedCloud};
 
 use crate::clock::Clock;
@@ -47,5 +48,13 @@ impl CloudProvider for Local {
 
     fn list(&self) -> Answer<'_, Vec<Instance>> {
         Box::pin(async move { Ok(locked(&self.cloud).list()) })
+    }
+
+    fn notices(&self) -> Answer<'_, Vec<Notice>> {
+        Box::pin(async move { Ok(locked(&self.cloud).notices()) })
+    }
+
+    fn drift(&self) -> Answer<'_, BTreeMap<String, String>> {
+        Box::pin(async move { Ok(locked(&self.cloud).drift()) })
     }
 }

@@ -129,6 +129,21 @@ where
     store.get(&reflector::ObjectRef::new(name))
 }
 
+/// Waits until the watch shows claims that were created.
+pub async fn shown(state: &State, claims: &[String]) {
+    let mut changes = state.changes();
+    let all = async {
+        while claims.iter().any(|name| named(&state.claims, name).is_none()) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(10), all).await.is_err() {
+        warn!("the watch does not show claims that were created; the next look may see them late");
+    }
+}
+
 struct Watches<'a> {
     client: &'a Client,
     changed: Arc<watch::Sender<u64>>,

@@ -1,6 +1,9 @@
 //! What several tests need.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// A point in time, in seconds.
@@ -18,4 +21,9 @@ pub(crate) fn merge(into: &mut Value, change: Value) {
         }
         (into, change) => *into = change,
     }
+}
+
+/// An object as a watch would hold it.
+pub(crate) fn read<T: DeserializeOwned + Default>(object: Value) -> Arc<T> {
+    Arc::new(serde_json::from_value(object).unwrap_or_default())
 }

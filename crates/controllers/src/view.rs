@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use stowage_k8s::conditions;
 use stowage_k8s::v1::{NodeClaim, NodePool};
 use stowage_model::labels;
 
 use crate::disruption::order::order_of;
+use crate::interruption::mark_of;
 use crate::state::{State, sorted};
 
 /// Claims, nodes and pods as they are now.
@@ -85,32 +86,23 @@ impl View {
         self.claims.iter().map(|(name, claim)| (name.clone(), &**claim)).collect()
     }
 
-    /// Nodes whose claim is on its way out, or is being replaced. Until the claims that
+    /// Nodes whose claim is on its way out, is interrupted, or is being replaced. Until the claims that
     /// come are there, nobody is to look for other room.
     pub fn leaving(&self) -> std::collections::BTreeSet<&str> {
         let replaced = |claim: &NodeClaim| {
             order_of(claim).is_some_and(|order| order.replacements.iter().all(|new| self.claims.contains_key(new)))
         };
-        let deleted =
-            self.claims.values().filter(|claim| claim.metadata.deletion_timestamp.is_some() || replaced(claim));
-        deleted.filter_map(|claim| self.node_of(claim)?.metadata.name.as_deref()).collect()
+        let leaves = |claim: &NodeClaim| {
+            claim.metadata.deletion_timestamp.is_some() || replaced(claim) || mark_of(claim).is_some()
+        };
+        let all = self.claims.values().filter(|claim| leaves(claim));
+        all.filter_map(|claim| self.node_of(claim)?.metadata.name.as_deref()).collect()
     }
 }
 
 /// The pool of a claim.
 pub fn pool_of(claim: &NodeClaim) -> Option<&str> {
     claim.metadata.labels.as_ref().and_then(|all| all.get(labels::NODEPOOL)).map(String::as_str)
-}
-
-/// The condition `Ready` of a node, if it holds.
-pub fn ready(node: &Node) -> Option<&NodeCondition> {
-    let all = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-    all.into_iter().flatten().find(|c| c.type_ == "Ready" && c.status == "True")
-}
-
-/// Whether a node is ready.
-pub fn is_ready(node: &Node) -> bool {
-    ready(node).is_some()
 }
 
 /// Whether a condition of a claim holds.

@@ -21,7 +21,9 @@ pub(crate) fn moves(desk: &Desk<'_>, candidates: &[u32], allowance: &Allowance) 
     let mut left = allowance.clone();
     order.retain(|node| {
         let pool = desk.fleet.machines[*node as usize].as_ref().map(|machine| machine.pool.clone());
-        pool.is_some_and(|pool| left.take(&pool, Reason::Underutilized, &desk.draws(*node)).is_ok())
+        pool.is_some_and(|pool| {
+            left.take(&pool, Reason::Underutilized, &desk.draws(*node, Reason::Underutilized)).is_ok()
+        })
     });
     many(desk, &order).or_else(|| order.iter().find_map(|node| option(desk, &[*node])))
 }

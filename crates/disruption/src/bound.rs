@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use stowage_model::certificate::UNITS_PER_NANO;
-use stowage_model::{Certificate, CertificateKind, Node, Price, Problem, Unit};
+use stowage_model::{Certificate, CertificateKind, Node, PodShape, Price, Problem, ResourceName, ResourcePrices, Unit};
 
 use crate::decide::Desk;
 use crate::search::Try;
@@ -39,45 +39,60 @@ fn moved(desk: &Desk<'_>, candidates: &[u32], everything: &Try, proof: &Certific
     let problem = &desk.fleet.problem;
     let value: Unit = proof.values.iter().zip(&counts).map(|(value, count)| value * Unit::from(*count)).sum();
     let bins = everything.what_if.problem.nodes.iter().filter(|node| node.schedulable);
-    let free: Unit = bins.map(|node| worth(problem, node, proof, &counts)).sum();
+    let worth = Worth::new(problem, proof, &counts);
+    let free: Unit = bins.map(|node| worth.of(node)).sum();
     let given: Unit = candidates
         .iter()
         .map(|node| {
-            let room = worth(problem, &problem.nodes[*node as usize], proof, &counts);
+            let room = worth.of(&problem.nodes[*node as usize]);
             (room - Unit::from(desk.price(*node)) * UNITS_PER_NANO).max(0)
         })
         .sum();
     value - free - given
 }
 
+/// A shape, how many pods it has, and by how much one is worth more than it takes.
+type Over<'a> = (&'a PodShape, u32, Unit);
+
 /// The most that pods on a node can be worth: λ·W + Σ u·max(0, v − λ·a) for the
 /// best of the proof's λ.
-fn worth(problem: &Problem, node: &Node, proof: &Certificate, counts: &[u32]) -> Unit {
-    let free = node.free();
-    let of = |prices: &stowage_model::ResourcePrices| -> Unit {
-        let room: Unit = prices.iter().map(|(name, price)| price * Unit::from(free.get(name.as_str()).max(0))).sum();
-        let over: Unit = problem
-            .shapes
-            .iter()
-            .zip(&proof.values)
-            .zip(counts)
-            .filter(|(_, count)| **count > 0)
-            .map(|((shape, value), count)| {
-                let asked: Unit =
-                    prices.iter().map(|(name, price)| price * Unit::from(shape.requests.get(name.as_str()))).sum();
-                let over = (value - asked).max(0);
-                if over == 0 {
-                    return 0;
-                }
-                let most = shape.requests.iter().filter(|(_, amount)| *amount > 0);
-                let most = most.map(|(name, amount)| free.get(name.as_str()).max(0) / amount).min().unwrap_or(i64::MAX);
-                over * Unit::from(most.min(i64::from(*count)))
-            })
-            .sum();
-        room + over
-    };
-    proof.prices.iter().map(of).min().unwrap_or_else(|| {
-        // Without prices nothing is known but what all pods are worth together.
-        proof.values.iter().zip(counts).map(|(value, count)| value * Unit::from(*count)).sum()
-    })
+struct Worth<'a> {
+    /// Per λ, the shapes that are worth more than they take: few are, and nodes are many.
+    over: Vec<(&'a ResourcePrices, Vec<Over<'a>>)>,
+    /// Without any λ nothing is known but what all pods are worth together.
+    all: Unit,
+}
+
+impl<'a> Worth<'a> {
+    fn new(problem: &'a Problem, proof: &'a Certificate, counts: &[u32]) -> Self {
+        let over = |prices: &'a ResourcePrices| {
+            let shapes = problem.shapes.iter().zip(&proof.values).zip(counts).filter(|(_, count)| **count > 0);
+            let over = shapes.filter_map(|((shape, value), count)| {
+                let price =
+                    |(name, price): (&ResourceName, &Unit)| price * Unit::from(shape.requests.get(name.as_str()));
+                let over = value - prices.iter().map(price).sum::<Unit>();
+                (over > 0).then_some((shape, *count, over))
+            });
+            (prices, over.collect())
+        };
+        Self {
+            over: proof.prices.iter().map(over).collect(),
+            all: proof.values.iter().zip(counts).map(|(value, count)| value * Unit::from(*count)).sum(),
+        }
+    }
+
+    fn of(&self, node: &Node) -> Unit {
+        let free = node.free();
+        let room = |name: &str| free.get(name).max(0);
+        let most = |shape: &PodShape, count: u32| {
+            let asked = shape.requests.iter().filter(|(_, amount)| *amount > 0);
+            let fit = asked.map(|(name, amount)| room(name.as_str()) / amount).min().unwrap_or(i64::MAX);
+            Unit::from(fit.min(i64::from(count)))
+        };
+        let by = |(prices, over): &(&ResourcePrices, Vec<Over<'_>>)| -> Unit {
+            let own: Unit = prices.iter().map(|(name, price)| price * Unit::from(room(name.as_str()))).sum();
+            own + over.iter().map(|(shape, count, over)| over * most(shape, *count)).sum::<Unit>()
+        };
+        self.over.iter().map(by).min().unwrap_or(self.all)
+    }
 }

@@ -110,6 +110,12 @@ pub(crate) fn block(look: &Look<'_>, reason: Reason) -> Option<Block> {
     }
 }
 
+/// Whether a drifted node of a static pool may be replaced by another of its pool.
+pub(crate) fn renewable(look: &Look<'_>) -> bool {
+    let held = !look.machine.forceful && pods(look).is_some();
+    is_static(look).is_some() && !held && ALWAYS.iter().all(|rule| rule(look).is_none())
+}
+
 impl Look<'_> {
     fn policy(&self) -> Option<&Policy> {
         self.fleet.policies.get(&self.machine.pool)

@@ -16,8 +16,6 @@ use crate::stay::Stay;
 /// One move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// Why.
-    pub reason: Reason,
     /// Names of the nodes that go.
     pub remove: Vec<String>,
     /// Why each of them goes: a drifted node may share its replacement with others.
@@ -46,6 +44,12 @@ pub enum Target {
 }
 
 impl Command {
+    /// Why, in a word: drift before price, and empty only if all of it is.
+    pub fn reason(&self) -> Reason {
+        let order = [Reason::Drifted, Reason::Underutilized];
+        order.into_iter().find(|reason| self.reasons.contains(reason)).unwrap_or(Reason::Empty)
+    }
+
     /// What it saves per hour; negative where drift costs.
     pub fn saving(&self) -> Price {
         self.before - self.after
@@ -94,7 +98,7 @@ pub(crate) fn accepted(
 /// Empty nodes, then drift, then by what is saved per disruption.
 fn rank(command: &Command) -> (Reason, i64, &[String]) {
     let per = i128::from(command.saving().nanos()) * 1_000 / i128::from(1 + command.disruption / 1_000);
-    (command.reason, i64::try_from(-per).unwrap_or(i64::MAX), &command.remove)
+    (command.reason(), i64::try_from(-per).unwrap_or(i64::MAX), &command.remove)
 }
 
 /// Removed nodes with the new nodes that take their pods.
@@ -151,19 +155,10 @@ fn command(desk: &Desk<'_>, chosen: &Try, group: &Group, reasons: &BTreeMap<u32,
     }
     let pods = group.removed.iter().flat_map(|node| desk.stage.pods_of[*node as usize].iter());
     let launch: Vec<NewNode> = group.launched.iter().map(|index| chosen.plan.nodes[*index].clone()).collect();
-    let own: Vec<Reason> =
-        group.removed.iter().map(|node| reasons.get(node).copied().unwrap_or(Reason::Underutilized)).collect();
-    let reason = own.iter().copied();
+    let reason = |node: &u32| reasons.get(node).copied().unwrap_or(Reason::Underutilized);
     Command {
-        reason: reason
-            .min_by_key(|reason| match reason {
-                Reason::Drifted => 0,
-                Reason::Underutilized => 1,
-                Reason::Empty => 2,
-            })
-            .unwrap_or(Reason::Underutilized),
         remove: group.removed.iter().map(|node| problem.nodes[*node as usize].name.clone()).collect(),
-        reasons: own.clone(),
+        reasons: group.removed.iter().map(reason).collect(),
         claims: group
             .removed
             .iter()
@@ -179,7 +174,7 @@ fn command(desk: &Desk<'_>, chosen: &Try, group: &Group, reasons: &BTreeMap<u32,
 
 /// Why a command is not to be, and the nodes that stay for it.
 fn objection(desk: &Desk<'_>, group: &Group, command: &mut Command) -> Option<(Vec<u32>, Stay)> {
-    if command.reason != Reason::Underutilized {
+    if command.reason() != Reason::Underutilized {
         return None;
     }
     let again = same_machine(desk, group, command);

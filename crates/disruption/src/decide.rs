@@ -77,15 +77,31 @@ pub(crate) struct Desk<'a> {
     pub(crate) baseline: Plan,
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    fn new(fleet: &'a Fleet, rules: &'a Rules, now: i64, monitor: &'a dyn Monitor) -> Self {
+        let stage = Stage::new(fleet, now);
+        let baseline = stowage_solver::solve(&stage.without(&BTreeSet::new()).problem, &rules.options, monitor).plan;
+        Self { fleet, rules, stage, monitor, now, baseline }
+    }
+
+    /// Nodes on which waiting pods will find a place.
+    fn expected(&self) -> BTreeSet<&str> {
+        self.baseline.existing.iter().map(|binding| binding.node.as_str()).collect()
+    }
+
     pub(crate) fn look(&self, node: u32) -> Option<Look<'_>> {
         let machine = self.fleet.machines.get(node as usize)?.as_ref()?;
         let pods = &self.stage.pods_of[node as usize];
         Some(Look { fleet: self.fleet, machine, node: node as usize, pods, now: self.now })
     }
 
-    /// The PodDisruptionBudgets that emptying a node draws upon, pod by pod.
-    pub(crate) fn draws(&self, node: u32) -> Vec<Vec<u32>> {
+    /// The PodDisruptionBudgets that emptying a node draws upon, pod by pod. Where pods
+    /// that refuse are forced off in the end, drift draws upon none.
+    pub(crate) fn draws(&self, node: u32, reason: Reason) -> Vec<Vec<u32>> {
+        let forceful = self.fleet.machines[node as usize].as_ref().is_some_and(|machine| machine.forceful);
+        if reason == Reason::Drifted && forceful {
+            return Vec::new();
+        }
         self.stage.pods_of[node as usize].iter().map(|pod| self.fleet.care[*pod as usize].budgets.clone()).collect()
     }
 
@@ -111,9 +127,7 @@ impl Desk<'_> {
 
 /// Decides about a fleet at a point in time, in seconds since 1970.
 pub fn decide(fleet: &Fleet, rules: &Rules, now: i64, monitor: &dyn Monitor) -> Decision {
-    let stage = Stage::new(fleet, now);
-    let baseline = stowage_solver::solve(&stage.without(&BTreeSet::new()).problem, &rules.options, monitor).plan;
-    let desk = Desk { fleet, rules, stage, monitor, now, baseline };
+    let desk = Desk::new(fleet, rules, now, monitor);
     let mut allowance = Allowance::of(fleet, now);
     let mut stay: BTreeMap<u32, Stay> = BTreeMap::new();
     let mut reasons: BTreeMap<u32, Reason> = BTreeMap::new();
@@ -163,11 +177,9 @@ pub fn confirm(
     monitor: &dyn Monitor,
     sets: &[Vec<(Reason, String)>],
 ) -> Decision {
-    let stage = Stage::new(fleet, now);
-    let baseline = stowage_solver::solve(&stage.without(&BTreeSet::new()).problem, &rules.options, monitor).plan;
-    let desk = Desk { fleet, rules, stage, monitor, now, baseline };
+    let desk = Desk::new(fleet, rules, now, monitor);
     let mut allowance = Allowance::of(fleet, now);
-    let expected: BTreeSet<&str> = desk.baseline.existing.iter().map(|binding| binding.node.as_str()).collect();
+    let expected = desk.expected();
     let mut reasons: BTreeMap<u32, Reason> = BTreeMap::new();
     for set in sets {
         let mut left = allowance.clone();
@@ -177,11 +189,10 @@ pub fn confirm(
                 let node = fleet.problem.nodes.binary_search_by(|node| node.name.as_str().cmp(name)).ok()? as u32;
                 let look = desk.look(node)?;
                 let wanted = *reason == Reason::Empty && (!look.pods.is_empty() || expected.contains(name.as_str()));
-                let forced = *reason == Reason::Drifted && look.machine.forceful;
-                let draws = if forced { Vec::new() } else { desk.draws(node) };
                 let gone = *reason == Reason::Drifted && look.machine.drifted.is_none();
                 let free = !wanted && !gone && block(&look, *reason).is_none();
-                (free && left.take(&look.machine.pool, *reason, &draws).is_ok()).then_some((node, *reason))
+                (free && left.take(&look.machine.pool, *reason, &desk.draws(node, *reason)).is_ok())
+                    .then_some((node, *reason))
             })
             .collect();
         if let Some(nodes) = nodes {
@@ -202,7 +213,7 @@ fn empties(
     reasons: &mut BTreeMap<u32, Reason>,
     stay: &mut BTreeMap<u32, Stay>,
 ) {
-    let expected: BTreeSet<&str> = desk.baseline.existing.iter().map(|binding| binding.node.as_str()).collect();
+    let expected = desk.expected();
     for node in desk.machines().filter(|node| desk.stage.pods_of[*node as usize].is_empty()) {
         let Some(look) = desk.look(node) else { continue };
         let pool = &look.machine.pool;
@@ -240,9 +251,7 @@ fn drifted(
             stay.insert(node, Stay::Blocked(block));
             continue;
         }
-        // Pods that refuse are forced off in the end: their budgets do not count.
-        let draws = if look.machine.forceful { Vec::new() } else { desk.draws(node) };
-        match allowance.take(&look.machine.pool, Reason::Drifted, &draws) {
+        match allowance.take(&look.machine.pool, Reason::Drifted, &desk.draws(node, Reason::Drifted)) {
             Ok(()) => {
                 reasons.insert(node, Reason::Drifted);
                 stay.remove(&node);

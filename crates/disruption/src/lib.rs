@@ -6,7 +6,8 @@
 //!       ├ what_if     the fleet without some nodes, as a packing problem
 //!       ├ search      the set of nodes whose removal is worth most
 //!       ├ command     independent moves: delete, or replace m by n
-//!       └ stay        why each other node stays, in dollars
+//!       ├ stay        why each other node stays, in dollars
+//!       └ static_drift  what static pools renew one for one
 //! ```
 //!
 //! Every command lowers a potential, so commands alone never bring a state back:
@@ -21,11 +22,13 @@ pub mod candidate;
 pub mod command;
 mod decide;
 mod search;
+mod static_drift;
 pub mod stay;
 mod what_if;
 
 pub use candidate::{Block, Reason};
 pub use command::Command;
 pub use decide::{Decision, Rules, confirm, decide};
+pub use static_drift::static_drift;
 pub use stay::Stay;
 pub use what_if::WhatIf;

@@ -348,7 +348,9 @@ fn affordable(
         let Some(machine) = &desk.fleet.machines[*node as usize] else { continue };
         if all.len() >= most {
             skipped.insert(*node, Stay::Most);
-        } else if let Err(short) = left.take(&machine.pool, Reason::Underutilized, &desk.draws(*node)) {
+        } else if let Err(short) =
+            left.take(&machine.pool, Reason::Underutilized, &desk.draws(*node, Reason::Underutilized))
+        {
             skipped.insert(*node, stay::shortage(desk, short, Reason::Underutilized));
         } else {
             all.push(*node);

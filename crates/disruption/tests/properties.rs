@@ -74,7 +74,7 @@ fn faults(setting: &Setting, fleet: &Fleet, decision: &Decision) -> Vec<String> 
         for name in &command.remove {
             let Some(spec) = spec_of(name) else { continue };
             let stays = [Flag::Protected, Flag::Deleting, Flag::NotInitialized, Flag::Nominated];
-            if stays.contains(&spec.flag) || (spec.flag == Flag::Busy && command.reason != Reason::Drifted) {
+            if stays.contains(&spec.flag) || (spec.flag == Flag::Busy && command.reason() != Reason::Drifted) {
                 faults.push(format!("{name} is {:?} and goes", spec.flag));
             }
             let index = fleet.problem.nodes.iter().position(|node| node.name == *name).unwrap() as u32;
@@ -87,14 +87,14 @@ fn faults(setting: &Setting, fleet: &Fleet, decision: &Decision) -> Vec<String> 
                     }
                 }
             }
-            if setting.policy == Consolidation::WhenEmpty && command.reason == Reason::Underutilized {
+            if setting.policy == Consolidation::WhenEmpty && command.reason() == Reason::Underutilized {
                 faults.push(format!("{name} is not empty and goes"));
             }
         }
         // Without the option, spot is never replaced by spot.
         let all_spot = command.remove.iter().filter_map(|name| spec_of(name)).all(|spec| spec.spot);
         let new_spot = command.launch.iter().any(|node| node.capacity_type == CapacityType::Spot);
-        if command.reason == Reason::Underutilized && all_spot && new_spot {
+        if command.reason() == Reason::Underutilized && all_spot && new_spot {
             faults.push("spot is replaced by spot".to_owned());
         }
         let moved: BTreeSet<u32> = command.moves.iter().map(|(pod, _)| *pod).collect();
@@ -105,7 +105,7 @@ fn faults(setting: &Setting, fleet: &Fleet, decision: &Decision) -> Vec<String> 
         if moved != expected {
             faults.push("not every pod of the removed nodes has a place".to_owned());
         }
-        if command.reason != Reason::Drifted && command.saving() <= Price::ZERO {
+        if command.reason() != Reason::Drifted && command.saving() <= Price::ZERO {
             faults.push("a command saves nothing".to_owned());
         }
     }

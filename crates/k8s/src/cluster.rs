@@ -36,6 +36,7 @@ use crate::lower::{self};
 use crate::object::Object;
 use crate::v1;
 
+pub use buffers::{ACTIVE, BUFFER};
 pub use fleet::{Blockers, FleetSettings};
 pub use pods::PodState;
 pub use snapshot::{Assembled, Notes, Replan, Settings};

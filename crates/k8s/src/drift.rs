@@ -1,11 +1,15 @@
 //! Whether a node is still what its pool says.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value};
 use stowage_model::{Digest, labels};
 
 use crate::lower::node_pool;
-use crate::names;
 use crate::v1::{NodeClaim, NodePool};
+use crate::{conditions, names};
+
+/// What pool and claim alone tell.
+const OWN: [&str; 2] = ["NodePoolDrifted", "RequirementsDrifted"];
 
 /// A hash of what every node of the pool is made from. Lists are sets, and what
 /// is empty counts as absent.
@@ -53,13 +57,20 @@ pub fn reason(claim: &NodeClaim, pool: &NodePool) -> Option<String> {
     let note = |key: &str| claim.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
     let comparable = note(names::POOL_HASH_VERSION) == Some(names::HASH_VERSION);
     if comparable && note(names::POOL_HASH).is_some_and(|known| known != hash(pool)) {
-        return Some("NodePoolDrifted".to_owned());
+        return Some(OWN[0].to_owned());
     }
     let wanted = node_pool::requirements(&pool.spec.template.spec.requirements, "").ok()?;
     let own = claim.metadata.labels.clone().unwrap_or_default();
     let launched = own.contains_key(labels::INSTANCE_TYPE);
     let differs = wanted.iter().any(|(key, requirement)| !requirement.admits(own.get(key).map(String::as_str)));
-    (launched && differs).then(|| "RequirementsDrifted".to_owned())
+    (launched && differs).then(|| OWN[1].to_owned())
+}
+
+/// What was found out elsewhere and written down: by the provider, or in the
+/// catalogue. What can be read off pool and claim is not believed but computed.
+pub fn told(conditions: Option<&Vec<Condition>>) -> Option<String> {
+    let said = conditions::find(conditions, "Drifted").filter(|condition| condition.status == "True")?;
+    (!OWN.contains(&said.reason.as_str())).then(|| said.reason.clone())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! From API objects to model values. Each file lowers one kind of thing; all of
 //! them are pure, and only they may refuse an object.
 
+pub(crate) mod disruption;
 pub mod node;
 pub mod node_pool;
 pub mod overlay;
@@ -14,6 +15,7 @@ pub mod workload;
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use stowage_model::{Requirements, Resources};
 
@@ -34,6 +36,11 @@ pub fn requests(claim: &NodeClaim) -> Result<Resources, ObjectError> {
 pub fn capacity(claim: &NodeClaim) -> Result<Resources, ObjectError> {
     let known = claim.status.as_ref().and_then(|status| status.capacity.clone()).unwrap_or_default();
     requests::quantities(&known, "status.capacity").map_err(|e| e.of(named(claim)))
+}
+
+/// A list of amounts, if every one of them can be read.
+pub fn amounts(list: &BTreeMap<String, Quantity>) -> Option<Resources> {
+    requests::quantities(list, "").ok()
 }
 
 /// Whether a selector picks an object with these labels. One that cannot be read

@@ -48,3 +48,5 @@ pub const REPLACE_BEFORE_EXPIRY: &str = "stowage.sh/replace-before-expiry";
 pub const REPLACED_BY: &str = "stowage.sh/replaced-by";
 /// On a claim that replaces others: their names.
 pub const REPLACES: &str = "stowage.sh/replaces";
+/// On a claim whose instance is about to be taken away: when.
+pub const INTERRUPTED: &str = "stowage.sh/interrupted";

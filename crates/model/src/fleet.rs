@@ -101,12 +101,8 @@ pub struct Machine {
     pub held_by: Option<(String, Hold)>,
     /// Whether pods that refuse are forced off in the end, so that drift need not wait for them.
     pub forceful: bool,
-    /// Since when it exists, in seconds since 1970.
-    pub created: i64,
-    /// Since when no pod came or went.
+    /// Since when no pod came or went, in seconds since 1970.
     pub quiet_since: Option<i64>,
-    /// When it expires.
-    pub expires: Option<i64>,
     /// Since when it is not what its pool says, and in what.
     pub drifted: Option<(i64, String)>,
 }

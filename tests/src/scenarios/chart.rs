@@ -11,9 +11,9 @@ use crate::Failure;
 use crate::control_plane::built;
 use crate::live::Live;
 
-const NAMESPACE: &str = "stowage";
+pub(super) const NAMESPACE: &str = "stowage";
 
-fn helm(live: &Live, args: &[&str]) -> Result<String, Failure> {
+pub(super) fn helm(live: &Live, args: &[&str]) -> Result<String, Failure> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no root")?;
     let output = Command::new(built(root, "helm")?.join("helm"))
         .args(args)
@@ -54,6 +54,7 @@ pub(super) fn the_chart_installs_and_its_accounts_are_enough(live: &mut Live) ->
     let number = live.controller_as(&["--leader-election-namespace", NAMESPACE], &account)?;
     live.deployment("web", 5, ("900m", "1Gi"), json!({}))?;
     live.until_running(5)?;
+    described(live)?;
     // A pod that only a deadline moves.
     let keep = json!({ "metadata": { "annotations": { "karpenter.sh/do-not-disrupt": "true" } } });
     let name = live.running()?[0]["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -73,6 +74,22 @@ pub(super) fn the_chart_installs_and_its_accounts_are_enough(live: &mut Live) ->
         live.log(number)?.lines().filter(|line| line.contains("orbidden")).map(str::to_owned).collect();
     check(forbidden.is_empty(), || format!("the account may not do all it must: {forbidden:?}"))?;
     unused(live)
+}
+
+/// Statuses of what users write beside pools.
+fn described(live: &Live) -> Result<(), Failure> {
+    let overlay = json!({ "apiVersion": "karpenter.sh/v1alpha1", "kind": "NodeOverlay", "metadata": { "name": "o" },
+        "spec": { "priceAdjustment": "+1%", "requirements": [] } });
+    live.plane.create("/apis/karpenter.sh/v1alpha1/nodeoverlays", &overlay)?;
+    let buffers = "/apis/autoscaling.x-k8s.io/v1beta1/namespaces/default/capacitybuffers";
+    let buffer = json!({ "apiVersion": "autoscaling.x-k8s.io/v1beta1", "kind": "CapacityBuffer",
+        "metadata": { "name": "b" }, "spec": { "podTemplateRef": { "name": "nobody" }, "replicas": 1 } });
+    live.plane.create(buffers, &buffer)?;
+    live.until("statuses of overlay and buffer", |live| {
+        let lists = [live.list("/apis/karpenter.sh/v1alpha1/nodeoverlays")?, live.list(buffers)?];
+        Ok(lists.iter().flatten().all(|object| object["status"]["conditions"].is_array()))
+    })?;
+    live.plane.delete(&format!("{buffers}/b"))
 }
 
 /// The environment that the chart sets is one that the binary takes.

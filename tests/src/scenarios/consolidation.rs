@@ -121,6 +121,21 @@ pub(super) fn drift_replaces_every_node(live: &mut Live) -> Result<(), Failure> 
     })
 }
 
+pub(super) fn a_new_image_replaces_every_node(live: &mut Live) -> Result<(), Failure> {
+    live.pool("default", json!({ "disruption": { "consolidateAfter": "Never", "budgets": [{ "nodes": "100%" }] } }))?;
+    live.controller(&KEEN)?;
+    live.deployment("web", 3, ("1400m", "1Gi"), json!({}))?;
+    live.until_running(3)?;
+    live.tell_cloud("/image", &json!("simulated-2"))?;
+    live.until("machines with the new image alone", |live| {
+        nobody_goes_too_early(live)?;
+        let all = live.instances()?;
+        let fresh = all.iter().all(|instance| instance["image"] == "simulated-2");
+        Ok(fresh && !all.is_empty() && live.running()?.len() == 3)
+    })?;
+    check(live.metric("karpenter_nodeclaims_disrupted_total", "drifted")? >= 1.0, || "no drift was counted".to_owned())
+}
+
 pub(super) fn what_is_protected_stays(live: &mut Live) -> Result<(), Failure> {
     live.pool("default", json!({}))?;
     live.controller(&KEEN)?;

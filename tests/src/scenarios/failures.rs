@@ -1,5 +1,6 @@
 //! What goes wrong costs time, never an instance.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -39,13 +40,48 @@ pub(super) fn a_machine_that_never_joins(live: &mut Live) -> Result<(), Failure>
     live.pool("mute", json!({ "weight": 10 }))?;
     live.controller(&["--registration-timeout", "3s"])?;
     live.deployment("web", 2, ("900m", "1Gi"), json!({}))?;
-    live.until("a first machine that is ended", |live| Ok(live.ledger()?["ended"] != 0))?;
+    live.until("a pool that says that its nodes do not join", |live| {
+        let pool = live.plane.get("/apis/karpenter.sh/v1/nodepools/mute")?;
+        let all = pool["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        Ok(all.iter().any(|c| c["type"] == "NodeRegistrationHealthy" && c["status"] == "False"))
+    })?;
     live.plane.delete_politely("/apis/karpenter.sh/v1/nodepools/mute")?;
     live.pool("default", json!({}))?;
     live.until_running(2)?;
     live.until("no mute machine", |live| {
         Ok(live.instances()?.iter().all(|i| !i["claim"].as_str().unwrap_or_default().starts_with("mute-")))
     })
+}
+
+/// The new place is ready before the old one goes, well within the notice.
+pub(super) fn pods_move_before_their_machine_is_taken_away(live: &mut Live) -> Result<(), Failure> {
+    live.pool("default", json!({ "disruption": { "consolidateAfter": "Never" } }))?;
+    live.controller(&[])?;
+    live.deployment("web", 2, ("900m", "1Gi"), json!({}))?;
+    live.until_running(2)?;
+    let all = live.instances()?;
+    check(all.len() == 1, || format!("two small pods on {} machines", all.len()))?;
+    let id = all[0]["providerId"].clone();
+    let began = Instant::now();
+    live.tell_cloud("/interrupt", &id)?;
+    let ready = Cell::new(false);
+    live.until("the pods to be elsewhere", |live| {
+        let claims = live.claims()?;
+        let is_new = |claim: &&Value| claim["status"]["providerID"] != id;
+        let conditions = |claim: &Value| claim["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let initialized =
+            |claim: &Value| conditions(claim).iter().any(|c| c["type"] == "Initialized" && c["status"] == "True");
+        let new_is_ready = claims.iter().find(is_new).is_some_and(initialized);
+        let leaving =
+            claims.iter().any(|c| c["status"]["providerID"] == id && !c["metadata"]["deletionTimestamp"].is_null());
+        ready.set(ready.get() || new_is_ready);
+        check(!leaving || ready.get(), || "the old node is drained before there is another".to_owned())?;
+        let gone = live.instances()?.iter().all(|instance| instance["providerId"] != id);
+        Ok(gone && live.running()?.len() == 2)
+    })?;
+    check(began.elapsed() < Duration::from_secs(25), || format!("it took {:?} of 30 s", began.elapsed()))?;
+    check(live.said("Interrupted")?.contains("SpotInterrupted"), || "nobody was told".to_owned())?;
+    check(live.metric("karpenter_nodeclaims_disrupted_total", "interrupted")? == 1.0, || "not counted".to_owned())
 }
 
 pub(super) fn pods_deleted_while_their_node_starts(live: &mut Live) -> Result<(), Failure> {

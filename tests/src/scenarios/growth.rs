@@ -109,6 +109,54 @@ pub(super) fn headroom(live: &mut Live) -> Result<(), Failure> {
             cpu.strip_suffix('m').and_then(|cpu| cpu.parse().ok()).unwrap_or(0)
         };
         Ok(live.nodes()?.iter().map(|node| cores(node) / 1500).sum::<i64>() == 2)
+    })?;
+    let reason = |object: &Value, kind: &str| -> String {
+        let all = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        all.iter().find(|c| c["type"] == kind).map(|c| text(&c["reason"])).unwrap_or_default()
+    };
+    let path = "/apis/autoscaling.x-k8s.io/v1beta1/namespaces/default/capacitybuffers/room";
+    live.until("a buffer that says that its room is there", |live| {
+        let buffer = live.plane.get(path)?;
+        Ok(reason(&buffer, "ReadyForProvisioning") == "Resolved"
+            && reason(&buffer, "Provisioning") == "FitsExistingCapacity"
+            && buffer["status"]["replicas"] == 2)
+    })?;
+    live.plane.patch(path, &json!({ "spec": { "podTemplateRef": { "name": "nobody" } } }))?;
+    live.until("a buffer that cannot be read", |live| {
+        Ok(reason(&live.plane.get(path)?, "ReadyForProvisioning") == "PodTemplateNotFound")
+    })
+}
+
+pub(super) fn overlays_say_what_is_wrong(live: &mut Live) -> Result<(), Failure> {
+    live.pool("default", json!({}))?;
+    live.controller(&[])?;
+    let overlay = |name: &str, weight: i32, adjustment: &str| {
+        json!({ "apiVersion": "karpenter.sh/v1alpha1", "kind": "NodeOverlay", "metadata": { "name": name },
+            "spec": { "weight": weight, "priceAdjustment": adjustment, "requirements": [
+                { "key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"] } ] } })
+    };
+    let path = "/apis/karpenter.sh/v1alpha1/nodeoverlays";
+    for (name, weight, change) in [("first", 5, "+10%"), ("second", 5, "-10%"), ("third", 6, "-20%"), ("odd", 1, "ten")]
+    {
+        live.plane.create(path, &overlay(name, weight, change))?;
+    }
+    let expected = [
+        ("first", "Conflict"),
+        ("odd", "RuntimeValidation"),
+        ("second", "ValidationSucceeded"),
+        ("third", "ValidationSucceeded"),
+    ];
+    live.until("what each overlay says", |live| {
+        let said: Vec<(String, String)> = live
+            .list(path)?
+            .iter()
+            .map(|object| {
+                let all = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+                let own = all.iter().find(|c| c["type"] == "ValidationSucceeded");
+                (text(&object["metadata"]["name"]), own.map(|c| text(&c["reason"])).unwrap_or_default())
+            })
+            .collect();
+        Ok(said.iter().map(|(name, reason)| (name.as_str(), reason.as_str())).eq(expected))
     })
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::chart::{NAMESPACE, helm};
 use super::check;
 use crate::live::Live;
 use crate::{Failure, control_plane};
@@ -40,9 +41,32 @@ fn nobody_drifted_or_left(live: &Live, old: &BTreeSet<String>) -> Result<(), Fai
     Ok(())
 }
 
+/// Karpenter's own definitions in place of those that are there.
+fn karpenters_definitions(live: &Live, folder: &Path) -> Result<(), Failure> {
+    let mut files: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    files.sort_by_key(std::fs::DirEntry::file_name);
+    check(files.len() >= 2, || format!("{} definitions in {}", files.len(), folder.display()))?;
+    for file in files {
+        let text = std::fs::read_to_string(file.path())?;
+        let name = text.lines().find_map(|line| line.strip_prefix("  name: ")).ok_or("a definition without a name")?;
+        let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}", name.trim());
+        live.plane.apply_yaml(&path, &text)?;
+    }
+    Ok(())
+}
+
+/// The generation of each claim: nobody rewrote what it asks for.
+fn generations(live: &Live) -> Result<Vec<(String, Value)>, Failure> {
+    let all = live.claims()?;
+    let name = |claim: &Value| claim["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    Ok(all.iter().map(|claim| (name(claim), claim["metadata"]["generation"].clone())).collect())
+}
+
 pub(super) fn from_karpenter_and_back(live: &mut Live) -> Result<(), Failure> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no root")?;
-    let binary = control_plane::built(root, "karpenter")?.join("karpenter");
+    let karpenter = control_plane::built(root, "karpenter")?;
+    let binary = karpenter.join("karpenter");
+    karpenters_definitions(live, &karpenter.join("crds"))?;
     // Drift is what a careless switch would cause, so it is allowed to show.
     live.pool("default", json!({ "disruption": { "consolidateAfter": "Never", "budgets": [{ "nodes": "100%" }] } }))?;
     let first = live.karpenter(&binary)?;
@@ -63,6 +87,13 @@ pub(super) fn from_karpenter_and_back(live: &mut Live) -> Result<(), Failure> {
     let theirs = names(&live.claims()?);
     live.kill(first)?;
 
+    // The definitions are upgraded with everybody's objects in place.
+    let before = generations(live)?;
+    live.plane.create("/api/v1/namespaces", &json!({ "metadata": { "name": NAMESPACE } }))?;
+    helm(live, &["install", "crds", "stowage-crds", "--take-ownership"])?;
+    let after = generations(live)?;
+    check(before == after, || format!("the upgrade changed claims: {before:?}, {after:?}"))?;
+
     let second = live.controller(&["--disable-leader-election"])?;
     live.scale("web", 6)?;
     live.until("six bound pods", |live| Ok(live.bound()? == 6))?;
@@ -76,6 +107,7 @@ pub(super) fn from_karpenter_and_back(live: &mut Live) -> Result<(), Failure> {
     live.until("initialized claims", initialized)?;
     let all = names(&live.claims()?);
     live.kill(second)?;
+    karpenters_definitions(live, &karpenter.join("crds"))?;
 
     let third = live.karpenter(&binary)?;
     live.until("Karpenter again", |live| live.is_ready(third))?;

@@ -63,7 +63,8 @@ pub(crate) struct RuleArgs {
     pub(crate) at: Option<jiff::Timestamp>,
 }
 
-fn dollars(text: &str) -> Result<Price, String> {
+/// An amount of money.
+pub(crate) fn dollars(text: &str) -> Result<Price, String> {
     Price::parse(text).ok_or_else(|| "is not an amount of dollars such as 0.002".to_owned())
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use stowage_k8s::duration;
 use stowage_model::Price;
 
-use crate::args::{BlockerChoice, MachineArgs, MinValuesChoice, PreferenceChoice};
+use crate::args::{BlockerChoice, MachineArgs, MinValuesChoice, PreferenceChoice, dollars};
 
 /// Flags of `stowage controller`.
 #[derive(Debug, Args)]
@@ -164,10 +164,6 @@ fn gates(text: &str) -> Result<Gates, String> {
 
 fn time(text: &str) -> Result<Duration, String> {
     duration::span(text).ok_or_else(|| "is not a duration such as 10s or 1m30s".to_owned())
-}
-
-fn dollars(text: &str) -> Result<Price, String> {
-    Price::parse(text).ok_or_else(|| "is not a number of dollars".to_owned())
 }
 
 #[cfg(test)]

@@ -135,8 +135,8 @@ struct StayView {
 struct NodeView {
     name: String,
     instance_type: String,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "known_dollars")]
-    hourly_price: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hourly_price: Option<f64>,
     pods: usize,
     /// Of what pods can have, what is asked for.
     cpu: f64,
@@ -152,10 +152,6 @@ struct Timings {
 
 fn dollars<S: Serializer>(price: &Price, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_f64(price.dollars())
-}
-
-fn known_dollars<S: Serializer>(price: &Option<Price>, out: S) -> Result<S::Ok, S::Error> {
-    out.serialize_f64(price.unwrap_or_default().dollars())
 }
 
 impl View {
@@ -232,7 +228,7 @@ fn nodes(fleet: &Fleet) -> Vec<NodeView> {
         .map(|(node, pods)| NodeView {
             name: node.name.clone(),
             instance_type: node.label(labels::INSTANCE_TYPE).unwrap_or("?").to_owned(),
-            hourly_price: node.price,
+            hourly_price: node.price.map(Price::dollars),
             pods,
             cpu: share(node, "cpu"),
             memory: share(node, "memory"),
@@ -259,7 +255,7 @@ fn view(fleet: &Fleet, command: &Command) -> CommandView {
     let dollars = command.saving().dollars();
     CommandView {
         action: if command.launch.is_empty() { "delete" } else { "replace" },
-        reason: command.reason.as_str(),
+        reason: command.reason().as_str(),
         remove: removed
             .map(|node| Removed {
                 node: node.name.clone(),

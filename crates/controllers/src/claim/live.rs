@@ -19,13 +19,13 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::decide::{Call, Facts, Memory, Verdict, Write, decide};
-use super::launch;
+use super::{launch, settle};
 use crate::context::{Context, locked};
 use crate::events::Saying;
 use crate::provisioner;
 use crate::state::sorted;
 use crate::steering;
-use crate::view::View;
+use crate::view::{View, pool_of};
 
 /// Claims that are acted upon at the same time.
 const AT_ONCE: usize = 32;
@@ -99,6 +99,10 @@ pub async fn run(ctx: Arc<Context>) {
                             Ok(Err(_)) => Went::Wrong(format!("{step} panicked")),
                             Err(_) => Went::Wrong(format!("{step}: no answer")),
                         };
+                        if let (Went::Well, Some(joined)) = (&went, registration(step)) {
+                            let pool = pool_of(&claim).unwrap_or_default().to_owned();
+                            locked(&ctx.registrations).entry(pool).or_default().note(joined);
+                        }
                         (uid, step, version, went)
                     });
                 }
@@ -163,10 +167,7 @@ struct Guests {
 
 /// By the claim's name.
 fn guests(ctx: &Context, view: &View) -> BTreeMap<String, Guests> {
-    let nominated = {
-        let planned = locked(&ctx.planned);
-        steering::nominations(view.pods.iter().map(|pod| &**pod), &view.claim_refs(), &planned)
-    };
+    let nominated = ctx.nominations(view);
     let mut all: BTreeMap<String, Guests> = BTreeMap::new();
     for pod in &view.pods {
         let Some(name) = pod.metadata.uid.as_ref().and_then(|uid| nominated.get(uid)) else { continue };
@@ -226,6 +227,15 @@ async fn act(ctx: &Context, view: &View, claim: &NodeClaim, step: &'static str, 
             }
             Went::Well
         }
+    }
+}
+
+/// Whether a step says how a registration went.
+fn registration(step: &str) -> Option<bool> {
+    match step {
+        settle::JOINED => Some(true),
+        settle::GIVEN_UP => Some(false),
+        _ => None,
     }
 }
 

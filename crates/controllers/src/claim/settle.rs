@@ -8,9 +8,13 @@ use stowage_k8s::conditions::{self, Says, holds};
 use stowage_k8s::names;
 use stowage_model::labels;
 
-use crate::view::{is_ready, ready};
+use stowage_k8s::node::{is_ready, ready};
 
 use super::decide::{Call, Facts, LONG, SOON, Verdict, Write, step};
+
+/// Steps that say how a registration went.
+pub(super) const JOINED: &str = "registered";
+pub(super) const GIVEN_UP: &str = "registration timeout";
 
 /// A node that joined becomes ours: labels, annotations, taints, owner.
 pub(super) fn register(facts: &Facts<'_>) -> Option<Verdict> {
@@ -21,7 +25,7 @@ pub(super) fn register(facts: &Facts<'_>) -> Option<Verdict> {
         let launched = conditions::find(facts.conditions(), "Launched").map(|c| c.last_transition_time.0);
         let waited = facts.since(launched);
         if waited >= facts.timeouts.registration {
-            return Some(step("registration timeout", Call::DeleteClaim("RegistrationTimeout")));
+            return Some(step(GIVEN_UP, Call::DeleteClaim("RegistrationTimeout")));
         }
         return Some(Verdict::Wait(facts.timeouts.registration - waited));
     };
@@ -30,7 +34,7 @@ pub(super) fn register(facts: &Facts<'_>) -> Option<Verdict> {
     if own.get(labels::REGISTERED).map(String::as_str) != Some("true") {
         return Some(step("register", Write::Node(name, synced(facts))));
     }
-    facts.publish(&[holds("Registered")], json!({ "nodeName": name })).map(|call| step("registered", call))
+    facts.publish(&[holds("Registered")], json!({ "nodeName": name })).map(|call| step(JOINED, call))
 }
 
 /// The node as the claim wants it.

@@ -2,27 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use stowage_disruption::{Command, Decision};
+use stowage_disruption::Command;
 use stowage_k8s::conditions::{self, Says};
 use stowage_k8s::v1::NodeClaim;
-use stowage_k8s::{names, raise};
-use stowage_model::{Fleet, Price};
+use stowage_k8s::{names, node};
+use stowage_model::Price;
 use tracing::{info, warn};
 
+use super::Answer;
 use super::order::{Order, Step, order_of};
 use crate::context::{Context, locked};
 use crate::events::Saying;
 use crate::provisioner::caps::Allowance;
 use crate::provisioner::plan;
-use crate::state::named;
+use crate::state::shown;
 use crate::view::{View, pool_of};
 
 /// Begins what a decision says.
-pub(super) async fn begin(ctx: &Context, view: &View, fleet: &Fleet, decision: Decision) {
+pub(super) async fn begin(ctx: &Context, view: &View, answer: &Answer) {
+    let Answer { decision, fleet, .. } = answer;
     let spending: Price = fleet.problem.nodes.iter().filter_map(|node| node.price).sum();
     let mut allowance = Allowance::new(&ctx.settings.caps, fleet.problem.nodes.len(), spending, 0);
     for command in &decision.commands {
@@ -33,13 +35,13 @@ pub(super) async fn begin(ctx: &Context, view: &View, fleet: &Fleet, decision: D
         }
         allowance = left;
         info!(
-            reason = %command.reason, remove = ?command.claims, launch = command.launch.len(),
+            reason = %command.reason(), remove = ?command.claims, launch = command.launch.len(),
             saving = %command.saving(), pods = command.moves.len(), "a command begins"
         );
         ctx.metrics.ordered(command);
         let begun = match command.launch.is_empty() {
-            true => release(ctx, view, &command.claims, command.reason.as_str()).await,
-            false => replace(ctx, view, &decision, command).await,
+            true => release(ctx, view, &command.claims, command.reason().as_str()).await,
+            false => replace(ctx, view, answer, command).await,
         };
         if let Err(error) = begun {
             warn!(remove = ?command.claims, %error, "a command could not be begun; what was begun is taken back");
@@ -49,23 +51,37 @@ pub(super) async fn begin(ctx: &Context, view: &View, fleet: &Fleet, decision: D
 
 /// Writes down what is to come, then creates it; shutting the old nodes and letting
 /// them go follows from what is written.
-async fn replace(ctx: &Context, view: &View, decision: &Decision, command: &Command) -> Result<(), kube::Error> {
+async fn replace(ctx: &Context, view: &View, answer: &Answer, command: &Command) -> Result<(), kube::Error> {
+    let problem = &answer.decision.what_if.problem;
     let mut news = Vec::new();
     for node in &command.launch {
-        let Some(claim) = raise::node_claim(&decision.what_if.problem, node) else { return Ok(()) };
-        let Some(pool) = view.pools.get(&node.pool) else { return Ok(()) };
-        let types = decision.what_if.problem.pools.iter().find(|p| p.name == node.pool).map(|p| p.type_set);
-        let types = types.and_then(|set| decision.what_if.problem.type_sets.get(set));
-        let own = types.and_then(|types| types.iter().find(|kind| *kind.name == *node.instance_type));
-        let allocatable = own.map(|kind| kind.allocatable.clone()).unwrap_or_default();
-        let mut claim = plan::finished(claim, pool, &ctx.suffix(), None, &allocatable, node.price);
-        let notes = claim.metadata.annotations.get_or_insert_default();
-        notes.insert(names::REPLACES.to_owned(), command.claims.join(","));
+        let pool = view.pools.get(&node.pool);
+        let claim = pool.and_then(|pool| plan::claim_for(problem, &answer.gathered, node, pool, &ctx.suffix(), None));
+        let Some(claim) = claim else {
+            info!(node_pool = %node.pool, remove = ?command.remove, "the pool is gone, and the command with it");
+            return Ok(());
+        };
         news.push(claim);
+    }
+    order(ctx, view, command.reason().as_str(), &command.claims, news).await
+}
+
+/// Has `claims` replaced by `news`: what is to come is written down first.
+pub(crate) async fn order(
+    ctx: &Context,
+    view: &View,
+    reason: &str,
+    claims: &[String],
+    mut news: Vec<NodeClaim>,
+) -> Result<(), kube::Error> {
+    for claim in &mut news {
+        let notes = claim.metadata.annotations.get_or_insert_default();
+        notes.insert(names::REPLACES.to_owned(), claims.join(","));
     }
     let replacements: Vec<String> = news.iter().map(ResourceExt::name_any).collect();
     locked(&ctx.creating).extend(replacements.iter().cloned());
-    let done = ordered(ctx, view, command, &replacements, news).await;
+    let order = Order { reason: reason.to_owned(), since: ctx.clock.now(), replacements: replacements.clone() };
+    let done = ordered(ctx, view, &order, claims, news).await;
     let mut creating = locked(&ctx.creating);
     replacements.iter().for_each(|name| {
         creating.remove(name);
@@ -76,18 +92,13 @@ async fn replace(ctx: &Context, view: &View, decision: &Decision, command: &Comm
 async fn ordered(
     ctx: &Context,
     view: &View,
-    command: &Command,
-    replacements: &[String],
+    order: &Order,
+    claims: &[String],
     news: Vec<NodeClaim>,
 ) -> Result<(), kube::Error> {
     let api: Api<NodeClaim> = Api::all(ctx.client.clone());
-    let order = Order {
-        reason: command.reason.as_str().to_owned(),
-        since: ctx.clock.now(),
-        replacements: replacements.to_vec(),
-    };
-    let text = serde_json::to_string(&order).unwrap_or_default();
-    for name in &command.claims {
+    let text = serde_json::to_string(order).unwrap_or_default();
+    for name in claims {
         let Some(claim) = view.claims.get(name) else { continue };
         let patch = json!({ "metadata": {
             "annotations": { names::REPLACED_BY: text }, "resourceVersion": claim.metadata.resource_version } });
@@ -100,15 +111,7 @@ async fn ordered(
         info!(node_claim = %name, "a replacement is created");
     }
     // Until the watch shows them, they would be taken for gone.
-    let mut changes = ctx.state.changes();
-    let shown = async {
-        while replacements.iter().any(|name| named(&ctx.state.claims, name).is_none()) {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(10), shown).await;
+    shown(&ctx.state, &order.replacements).await;
     Ok(())
 }
 
@@ -131,20 +134,13 @@ pub(super) async fn take(ctx: &Context, view: &View, step: Step) -> bool {
 
 async fn taint(ctx: &Context, view: &View, name: &str, shut: bool) -> Result<(), kube::Error> {
     let Some(node) = view.nodes.get(name) else { return Ok(()) };
-    let mut taints: Vec<Taint> = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
-    taints.retain(|taint| taint.key != names::DISRUPTED_TAINT);
-    if shut {
-        let key = names::DISRUPTED_TAINT.to_owned();
-        taints.push(Taint { key, effect: "NoSchedule".to_owned(), ..Taint::default() });
-    }
-    let patch =
-        json!({ "metadata": { "resourceVersion": node.metadata.resource_version }, "spec": { "taints": taints } });
     let api: Api<Node> = Api::all(ctx.client.clone());
+    let patch = node::shut(node, shut);
     api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(|_| ())
 }
 
 /// Lets claims go: their nodes are drained.
-async fn release(ctx: &Context, view: &View, claims: &[String], reason: &str) -> Result<(), kube::Error> {
+pub(crate) async fn release(ctx: &Context, view: &View, claims: &[String], reason: &str) -> Result<(), kube::Error> {
     let api: Api<NodeClaim> = Api::all(ctx.client.clone());
     for name in claims {
         let Some(claim) = view.claims.get(name) else { continue };

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
+use stowage_k8s::node::is_shut;
 use stowage_k8s::v1::NodeClaim;
 use stowage_k8s::{duration, names};
 
+use crate::interruption::mark_of;
 use crate::view::{View, is};
 
 /// What a claim that is being replaced carries.
@@ -70,7 +71,10 @@ pub fn steps(view: &View, creating: &BTreeSet<String>, now: Timestamp) -> Vec<St
                 orders.entry(order).or_default().push(name);
                 all.extend(node.filter(|node| !is_shut(node)).map(|node| Step::Shut(node.name_any())));
             }
-            None if !leaving => all.extend(node.filter(|node| is_shut(node)).map(|node| Step::Open(node.name_any()))),
+            // Interrupted ones stay shut.
+            None if !leaving && mark_of(claim).is_none() => {
+                all.extend(node.filter(|node| is_shut(node)).map(|node| Step::Open(node.name_any())))
+            }
             _ => {}
         }
     }
@@ -94,22 +98,12 @@ pub fn steps(view: &View, creating: &BTreeSet<String>, now: Timestamp) -> Vec<St
     all
 }
 
-/// Whether pods are kept off a node because it goes.
-pub fn is_shut(node: &Node) -> bool {
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
-    taints.into_iter().flatten().any(|taint| taint.key == names::DISRUPTED_TAINT)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::at;
+    use crate::testing::{at, read};
+    use k8s_openapi::api::core::v1::Node;
     use serde_json::{Value, json};
-    use std::sync::Arc;
-
-    fn read<T: serde::de::DeserializeOwned + Default>(object: Value) -> Arc<T> {
-        Arc::new(serde_json::from_value(object).unwrap_or_default())
-    }
 
     /// An old claim with its node, and perhaps a new one.
     fn view(order: bool, shut: bool, new: Option<(bool, bool)>) -> View {

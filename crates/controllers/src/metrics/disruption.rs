@@ -86,7 +86,7 @@ impl Disruption {
         let mut eligible: BTreeMap<&str, i64> =
             ["Empty", "Drifted", "Underutilized"].into_iter().map(|reason| (reason, 0)).collect();
         for command in &decision.commands {
-            *eligible.entry(command.reason.as_str()).or_default() += command.remove.len() as i64;
+            *eligible.entry(command.reason().as_str()).or_default() += command.remove.len() as i64;
         }
         for (reason, count) in eligible {
             self.eligible.get_or_create(&labelled(&[("reason", reason)])).set(count);
@@ -102,7 +102,7 @@ impl Disruption {
 
     pub(super) fn ordered(&self, command: &Command) {
         let decision = if command.launch.is_empty() { "delete" } else { "replace" };
-        let labels = labelled(&[("decision", decision), ("reason", command.reason.as_str())]);
+        let labels = labelled(&[("decision", decision), ("reason", command.reason().as_str())]);
         self.decisions.get_or_create(&labels).inc();
     }
 

@@ -12,9 +12,9 @@ use stowage_k8s::cluster::Cluster;
 use stowage_k8s::duration;
 use stowage_k8s::object::Object;
 use stowage_k8s::pod::{is_bare, is_per_node, is_protected, is_waiting, needs_a_place};
+use stowage_k8s::pod_budget;
 use stowage_k8s::v1::NodePool;
 
-use crate::budgets;
 use crate::node_pool;
 use crate::state::{State, sorted};
 use crate::view::View;
@@ -96,6 +96,13 @@ pub fn configuration(state: &State, view: &View) -> Fed {
     }
     all_versioned!(fed, state, ec2_classes => Ec2NodeClass, kwok_classes => KwokNodeClass, overlays => NodeOverlay);
     fed
+}
+
+/// Only what buffers are read with.
+pub fn buffers(state: &State) -> Cluster {
+    let mut fed = Fed { cluster: Cluster::default(), version: String::new(), refused: Vec::new() };
+    fed.rest(state, &BTreeSet::new());
+    fed.cluster
 }
 
 /// How many nodes static pools lack, by pool.
@@ -213,7 +220,10 @@ pub fn moving(state: &State, view: &View, now: Timestamp) -> BTreeSet<String> {
     let budgets = sorted(&state.budgets);
     let pods = view.leaving().into_iter().flat_map(|node| view.pods_on(node));
     let movable = pods.filter(|pod| {
-        needs_a_place(pod) && !is_bare(pod) && !is_protected(pod, now) && !budgets::hold_for_good(pod, &budgets)
+        needs_a_place(pod)
+            && !is_bare(pod)
+            && !is_protected(pod, now)
+            && !pod_budget::hold_for_good(pod, budgets.iter().map(|b| &**b))
     });
     movable.filter_map(|pod| pod.metadata.uid.clone()).collect()
 }

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use stowage_k8s::cluster::{Assembled, Cluster, Replan, Settings as Question};
+use stowage_k8s::cluster::{Replan, Settings as Question};
 use stowage_k8s::v1::{NodeClaim, NodePool};
-use stowage_k8s::{ObjectError, drift, names, raise};
-use stowage_model::{Node, Plan, Price, Problem, Resources, labels};
+use stowage_k8s::{drift, names, raise};
+use stowage_model::{NewNode, Node, Plan, Price, Problem, Resources, labels};
 use stowage_solver::{Algorithm, Monitor, Options};
 
 use super::caps::Allowance;
@@ -36,19 +36,6 @@ pub struct Creation {
     pub pods: Vec<u32>,
     /// What it costs.
     pub price: Price,
-}
-
-/// States the problem.
-pub fn pose(
-    cluster: &Cluster,
-    gathered: &Gathered,
-    unavailable: &[stowage_cloud::provider::SoldOut],
-    settings: &Settings,
-    price_of: &dyn Fn(&Node) -> Option<Price>,
-) -> Result<Assembled, ObjectError> {
-    let mut assembled = cluster.problem(question(gathered, unavailable, settings, price_of))?;
-    choose(&mut assembled.problem, settings);
-    Ok(assembled)
 }
 
 /// What is asked of a live cluster.
@@ -121,15 +108,11 @@ pub fn creations(
             capped.insert(why);
             continue;
         }
-        let Some(claim) = raise::node_claim(&judged.problem, node) else { continue };
         let Some(object) = pools.get(&node.pool) else { continue };
         let steerable = settings.steering && !node.pods.is_empty() && !needs_agents(&judged.problem, &node.pods);
         let end = suffix();
         let token = steerable.then(|| end.clone());
-        let types = gathered.pool(&node.pool).and_then(|pool| gathered.type_sets.get(pool.type_set));
-        let own = types.and_then(|types| types.iter().find(|t| *t.name == *node.instance_type));
-        let allocatable = own.map(|t| t.allocatable.clone()).unwrap_or_default();
-        let claim = finished(claim, object, &end, token.as_deref(), &allocatable, node.price);
+        let Some(claim) = claim_for(&judged.problem, gathered, node, object, &end, token.as_deref()) else { continue };
         all.push(Creation { claim, token, pods: node.pods.clone(), price: node.price });
     }
     (all, capped)
@@ -144,8 +127,24 @@ fn needs_agents(problem: &Problem, pods: &[u32]) -> bool {
     })
 }
 
+/// The claim for a planned node of a pool.
+pub fn claim_for(
+    problem: &Problem,
+    gathered: &Gathered,
+    node: &NewNode,
+    pool: &NodePool,
+    end: &str,
+    token: Option<&str>,
+) -> Option<NodeClaim> {
+    let claim = raise::node_claim(problem, node)?;
+    let types = gathered.pool(&node.pool).and_then(|pool| gathered.type_sets.get(pool.type_set));
+    let own = types.and_then(|types| types.iter().find(|t| *t.name == *node.instance_type));
+    let allocatable = own.map(|t| t.allocatable.clone()).unwrap_or_default();
+    Some(finished(claim, pool, end, token, &allocatable, node.price))
+}
+
 /// A claim with everything that the API server is to keep of it.
-pub fn finished(
+fn finished(
     mut claim: NodeClaim,
     pool: &NodePool,
     end: &str,
@@ -198,18 +197,27 @@ pub fn standing(
     for pool in &gathered.standing {
         let missing = owed.get(&*pool.name).copied().unwrap_or(0);
         let Some(object) = pools.get(&pool.name) else { continue };
-        let Some(types) = gathered.type_sets.get(pool.type_set) else { continue };
-        let Some((node, allocatable)) = raise::cheapest(pool, types) else { continue };
         for _ in 0..missing {
-            if allowance.take(node.price).is_err() {
-                break;
-            }
-            let claim = raise::claim_of(pool, &node, &Resources::new());
-            let claim = finished(claim, object, &suffix(), None, &allocatable, node.price);
-            all.push(Creation { claim, token: None, pods: Vec::new(), price: node.price });
+            let Some(creation) = standing_one(gathered, object, allowance, &mut suffix) else { break };
+            all.push(creation);
         }
     }
     all
+}
+
+/// One more node of a static pool, if the caps allow it.
+pub fn standing_one(
+    gathered: &Gathered,
+    object: &NodePool,
+    allowance: &mut Allowance,
+    suffix: impl FnOnce() -> String,
+) -> Option<Creation> {
+    let pool = gathered.standing.iter().find(|pool| object.metadata.name.as_ref() == Some(&pool.name))?;
+    let (node, allocatable) = raise::cheapest(pool, gathered.type_sets.get(pool.type_set)?)?;
+    allowance.take(node.price).ok()?;
+    let claim = raise::claim_of(pool, &node, &Resources::new());
+    let claim = finished(claim, object, &suffix(), None, &allocatable, node.price);
+    Some(Creation { claim, token: None, pods: Vec::new(), price: node.price })
 }
 
 /// Whether a node is ours.

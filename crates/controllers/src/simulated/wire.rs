@@ -1,6 +1,7 @@
 //! The simulated cloud over HTTP: a server for one [`Local`] cloud, and the port
 //! to it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use stowage_cloud::provider::{Answer, CloudProvider, Instance, LaunchRequest, ProviderError};
+use stowage_cloud::provider::{Answer, CloudProvider, Instance, LaunchRequest, Notice, ProviderError};
 use stowage_cloud::simulated::Ledger;
 use tokio::net::TcpListener;
 
@@ -50,6 +51,25 @@ async fn ledger(State(cloud): State<Local>) -> Json<Ledger> {
     Json(cloud.with(|cloud| cloud.ledger()))
 }
 
+async fn notices(State(cloud): State<Local>) -> Reply<Vec<Notice>> {
+    reply(cloud.notices().await)
+}
+
+async fn drift(State(cloud): State<Local>) -> Reply<BTreeMap<String, String>> {
+    reply(cloud.drift().await)
+}
+
+/// For whoever tries out what an interruption does.
+async fn interrupt(State(cloud): State<Local>, Json(id): Json<String>) -> Reply<()> {
+    reply(cloud.with(|simulated| simulated.interrupt(&id, cloud.clock.now())))
+}
+
+/// For whoever tries out what a new image does.
+async fn image(State(cloud): State<Local>, Json(image): Json<String>) -> Reply<()> {
+    cloud.with(|simulated| simulated.set_image(image));
+    reply(Ok(()))
+}
+
 /// Serves a cloud until it is dropped.
 pub async fn serve(listener: TcpListener, cloud: Local) -> std::io::Result<()> {
     let app = Router::new()
@@ -57,6 +77,10 @@ pub async fn serve(listener: TcpListener, cloud: Local) -> std::io::Result<()> {
         .route("/instance", post(one))
         .route("/end", post(end))
         .route("/ledger", get(ledger))
+        .route("/notices", get(notices))
+        .route("/drift", get(drift))
+        .route("/interrupt", post(interrupt))
+        .route("/image", post(image))
         .with_state(cloud);
     axum::serve(listener, app).await
 }
@@ -106,5 +130,13 @@ impl CloudProvider for Remote {
 
     fn list(&self) -> Answer<'_, Vec<Instance>> {
         Box::pin(self.ask(self.http.get(format!("{}/instances", self.base))))
+    }
+
+    fn notices(&self) -> Answer<'_, Vec<Notice>> {
+        Box::pin(self.ask(self.http.get(format!("{}/notices", self.base))))
+    }
+
+    fn drift(&self) -> Answer<'_, BTreeMap<String, String>> {
+        Box::pin(self.ask(self.http.get(format!("{}/drift", self.base))))
     }
 }

@@ -1,39 +1,34 @@
 //! Headroom: a CapacityBuffer stands for pods that could come.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use stowage_model::Resources;
 
 use super::Cluster;
 use super::expand::Expanded;
 use crate::error::{FieldError, ObjectError};
+use crate::lower::pod::LoweredPod;
 use crate::lower::requests::quantities;
 use crate::lower::workload::Template;
 use crate::v1;
 
 /// The strategy that keeps nodes for a buffer; others are not ours.
-const ACTIVE: &str = "buffer.x-k8s.io/active-capacity";
+pub const ACTIVE: &str = "buffer.x-k8s.io/active-capacity";
 /// Buffers make way for every pod.
 const PRIORITY: i32 = i32::MIN;
 const MOST: i64 = 100_000;
 
 /// The kind of the pods that stand for headroom.
-pub(super) const BUFFER: &str = "CapacityBuffer";
+pub const BUFFER: &str = "CapacityBuffer";
 
 impl Cluster {
     /// The pods that buffers keep room for.
     pub(super) fn headroom(&self) -> Result<Vec<Expanded>, ObjectError> {
         let mut pods = Vec::new();
-        for buffer in &self.buffers {
-            let namespace = buffer.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-            let name = buffer.metadata.name.clone().unwrap_or_default();
-            let object = format!("CapacityBuffer {namespace}/{name}");
-            if buffer.spec.provisioning_strategy.as_deref().is_some_and(|strategy| strategy != ACTIVE) {
-                continue;
-            }
-            let (template, replicas) = self.buffered(buffer, &namespace).map_err(|e| e.of(object.clone()))?;
-            let mut lowered = self.lower_template(&template)?;
-            lowered.shape.priority = PRIORITY;
-            let count = count(&buffer.spec, &lowered.shape.requests, replicas).map_err(|e| e.of(object))?;
+        for buffer in self.buffers.iter().filter(|buffer| is_ours(buffer)) {
+            let (namespace, name) = key(buffer);
+            let (template, lowered, count) = self.resolve(buffer)?;
             let labels = template.pod.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default();
             pods.extend((0..count).map(|number| Expanded {
                 namespace: namespace.clone(),
@@ -45,6 +40,23 @@ impl Cluster {
             }));
         }
         Ok(pods)
+    }
+
+    /// How many pods each buffer has room for, or why that cannot be said; by
+    /// namespace and name.
+    pub fn headroom_by_buffer(&self) -> BTreeMap<(String, String), Result<i64, ObjectError>> {
+        let ours = self.buffers.iter().filter(|buffer| is_ours(buffer));
+        ours.map(|buffer| (key(buffer), self.resolve(buffer).map(|(_, _, count)| count))).collect()
+    }
+
+    fn resolve(&self, buffer: &v1::CapacityBuffer) -> Result<(Template, LoweredPod, i64), ObjectError> {
+        let (namespace, name) = key(buffer);
+        let object = format!("CapacityBuffer {namespace}/{name}");
+        let (template, replicas) = self.buffered(buffer, &namespace).map_err(|e| e.of(object.clone()))?;
+        let mut lowered = self.lower_template(&template)?;
+        lowered.shape.priority = PRIORITY;
+        let count = count(&buffer.spec, &lowered.shape.requests, replicas).map_err(|e| e.of(object))?;
+        Ok((template, lowered, count))
     }
 
     /// What a buffer's pods are like, and how many the workload has.
@@ -78,6 +90,15 @@ impl Cluster {
         };
         Ok((template, 0))
     }
+}
+
+fn is_ours(buffer: &v1::CapacityBuffer) -> bool {
+    buffer.spec.provisioning_strategy.as_deref().is_none_or(|strategy| strategy == ACTIVE)
+}
+
+fn key(buffer: &v1::CapacityBuffer) -> (String, String) {
+    let meta = &buffer.metadata;
+    (meta.namespace.clone().unwrap_or_else(|| "default".to_owned()), meta.name.clone().unwrap_or_default())
 }
 
 /// The larger of replicas and percentage, within the limits; with neither, as

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use stowage_model::fleet::{Budget, Care, Consolidation, Fleet, Hold, Machine, PodBudget, Policy, Share, Window};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use stowage_model::fleet::{Care, Fleet, Hold, Machine, PodBudget};
 use stowage_model::labels;
 
 use super::guard::LeftAlone;
@@ -14,7 +13,7 @@ use super::pods::{PodRecord, PodState};
 use super::snapshot::{Assembled, Notes};
 use super::{Cluster, Settings};
 use crate::error::ObjectError;
-use crate::{conditions, drift, duration, lower, names, v1};
+use crate::{conditions, drift, duration, lower, names, node, pod_budget, v1};
 
 /// Whose rules say which pods hold a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +69,8 @@ impl Cluster {
                 Some(machine)
             })
             .collect();
-        let policies = self.pool_objects.iter().map(|(name, pool)| (name.clone(), policy(pool))).collect();
+        let policies =
+            self.pool_objects.iter().map(|(name, pool)| (name.clone(), lower::disruption::policy(pool))).collect();
         let pod_budgets = budgets.iter().map(|(name, _, allowed)| PodBudget { name: name.clone(), allowed: *allowed });
         let fleet = Fleet { homes, care, machines, policies, pod_budgets: pod_budgets.collect(), problem };
         Ok((fleet, notes))
@@ -109,7 +109,6 @@ impl Cluster {
         let spared = |all: Option<&BTreeMap<String, String>>| {
             all.and_then(|all| all.get(names::DO_NOT_DISRUPT)).is_some_and(|value| value == "true")
         };
-        let ready = node.and_then(|node| node.status.as_ref()?.conditions.as_ref());
         let status = claim.and_then(|claim| claim.status.as_ref());
         let said = status.and_then(|status| status.conditions.as_ref());
         let initialized = match claim {
@@ -124,14 +123,12 @@ impl Cluster {
             .and_then(|status| status.last_pod_event_time.as_ref())
             .map(|time| time.0)
             .max(conditions::find(said, "Initialized").map(|condition| condition.last_transition_time.0));
-        let leaving = |meta: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>| {
-            meta.is_some_and(|meta| meta.deletion_timestamp.is_some())
-        };
+        let leaving = |meta: Option<&ObjectMeta>| meta.is_some_and(|meta| meta.deletion_timestamp.is_some());
         Machine {
             claim: claim.and_then(|claim| claim.metadata.name.clone()).unwrap_or_else(|| name.to_owned()),
             initialized,
-            ready: claim.is_none() || ready.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True"),
-            deleting: leaving(meta) || leaving(claim.map(|claim| &claim.metadata)) || node.is_some_and(is_shut),
+            ready: claim.is_none() || node.is_some_and(node::is_ready),
+            deleting: leaving(meta) || leaving(claim.map(|claim| &claim.metadata)) || node.is_some_and(node::is_shut),
             nominated: false,
             protected: if spared(meta.and_then(|meta| meta.annotations.as_ref())) {
                 Some("Node")
@@ -142,16 +139,14 @@ impl Cluster {
             },
             held_by: None,
             forceful: claim.is_some_and(|claim| claim.spec.termination_grace_period.is_some()),
-            created,
             quiet_since: since.map(Timestamp::as_second).or(Some(created)),
-            expires: expire.map(|span| created.saturating_add_unsigned(span.as_secs())),
             drifted: claim.and_then(|claim| {
                 let pool = self.pool_objects.get(&pool)?;
                 let expires = expire.map(|span| created.saturating_add_unsigned(span.as_secs()));
                 if let Some(since) = expires.and_then(|at| due_before_expiry(pool, at, now)) {
                     return Some((since, "Expired".to_owned()));
                 }
-                let reason = drift::reason(claim, pool)?;
+                let reason = drift::reason(claim, pool).or_else(|| drift::told(said))?;
                 let since = conditions::find(said, "Drifted").filter(|condition| condition.status == "True");
                 Some((since.map_or(now, |condition| condition.last_transition_time.0).as_second(), reason))
             }),
@@ -186,9 +181,9 @@ impl Cluster {
         let own = self.label_sets.get(pod.labels);
         let covering: Vec<u32> = (0_u32..)
             .zip(budgets)
-            .filter(|(_, (_, budget, _))| covers(budget, namespace, own))
+            .filter(|(_, (_, budget, _))| pod_budget::covers(budget, namespace, own))
             // Such a budget lets pods go that are not ready.
-            .filter(|(_, (_, budget, _))| guard.healthy || !always_allows_unhealthy(budget))
+            .filter(|(_, (_, budget, _))| guard.healthy || !pod_budget::always_allows_unhealthy(budget))
             .map(|(index, _)| index)
             .collect();
         let strict = blockers == Blockers::ClusterAutoscaler && guard.safe_to_evict != Some(true);
@@ -218,37 +213,14 @@ impl Cluster {
         self.pod_budgets
             .iter()
             .map(|((namespace, name), budget)| {
-                let allowed = self.allowed(budget, namespace);
+                let covered = |pod: &&PodRecord| {
+                    let (own, labels) = (self.names.get(pod.namespace), self.label_sets.get(pod.labels));
+                    pod.state == PodState::Bound && pod_budget::covers(budget, own, labels)
+                };
+                let allowed = pod_budget::allowed(budget, || self.pods.iter().filter(covered).count());
                 (format!("{namespace}/{name}"), budget, allowed)
             })
             .collect()
-    }
-
-    /// What the cluster says a budget allows; where it says nothing, what follows
-    /// from the pods that are there.
-    fn allowed(&self, budget: &PodDisruptionBudget, namespace: &str) -> u32 {
-        if let Some(status) = &budget.status {
-            return u32::try_from(status.disruptions_allowed).unwrap_or(0);
-        }
-        let Some(spec) = &budget.spec else { return 0 };
-        let covered = self.pods.iter().filter(|pod| {
-            &**self.names.get(pod.namespace) == namespace && covers(budget, namespace, self.label_sets.get(pod.labels))
-        });
-        let running: Vec<&PodRecord> = covered.filter(|pod| pod.state == PodState::Bound).collect();
-        let all = i64::try_from(running.len()).unwrap_or(i64::MAX);
-        let share = |value: &IntOrString| match value {
-            IntOrString::Int(count) => i64::from(*count),
-            IntOrString::String(text) => {
-                let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(100);
-                (all * percent + 99) / 100
-            }
-        };
-        let may_go = match (&spec.max_unavailable, &spec.min_available) {
-            (Some(most), _) => share(most),
-            (None, Some(least)) => all - share(least),
-            (None, None) => all - 1,
-        };
-        u32::try_from(may_go.clamp(0, all)).unwrap_or(0)
     }
 }
 
@@ -260,59 +232,5 @@ fn due_before_expiry(pool: &v1::NodePool, expires: i64, now: Timestamp) -> Optio
     (now.as_second() >= due).then_some(due)
 }
 
-/// Whether a node takes no more pods because it is on its way out.
-fn is_shut(node: &Node) -> bool {
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
-    taints.into_iter().flatten().any(|taint| taint.key == names::DISRUPTED_TAINT)
-}
-
 /// Name, object, and how many disruptions are allowed.
 type Covering<'a> = (String, &'a PodDisruptionBudget, u32);
-
-fn covers(budget: &PodDisruptionBudget, namespace: &str, own: &BTreeMap<String, String>) -> bool {
-    let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    let of = budget.metadata.namespace.as_deref().unwrap_or("default");
-    of == namespace && selector.is_some_and(|selector| lower::selects(selector, own))
-}
-
-fn always_allows_unhealthy(budget: &PodDisruptionBudget) -> bool {
-    let policy = budget.spec.as_ref().and_then(|spec| spec.unhealthy_pod_eviction_policy.as_deref());
-    policy == Some("AlwaysAllow")
-}
-
-fn policy(pool: &v1::NodePool) -> Policy {
-    let disruption = pool.spec.disruption.clone().unwrap_or_default();
-    let budgets = disruption.budgets.map_or_else(|| vec![Budget::default()], |all| all.iter().map(budget).collect());
-    Policy {
-        consolidation: match disruption.consolidation_policy.as_deref() {
-            Some("WhenEmpty") => Consolidation::WhenEmpty,
-            Some("Balanced") => Consolidation::Balanced,
-            _ => Consolidation::WhenEmptyOrUnderutilized,
-        },
-        after: duration::span(disruption.consolidate_after.as_deref().unwrap_or("0s")).map(|span| span.as_secs()),
-        budgets,
-        is_static: pool.spec.replicas.is_some(),
-        frozen: pool.metadata.annotations.as_ref().and_then(|all| all.get(names::FROZEN)).is_some_and(|v| v == "true"),
-    }
-}
-
-fn budget(budget: &v1::node_pool::Budget) -> Budget {
-    let text = budget.nodes.as_deref().unwrap_or("10%");
-    let nodes = match text.strip_suffix('%') {
-        Some(percent) => percent.parse().map(Share::Percent),
-        None => text.parse().map(Share::Count),
-    };
-    let window = match (&budget.schedule, &budget.duration) {
-        (None, _) => Window::Always,
-        (Some(cron), Some(lasts)) => match duration::span(lasts) {
-            Some(span) => Window::Cron(cron.clone(), span.as_secs()),
-            None => Window::Unreadable,
-        },
-        (Some(_), None) => Window::Unreadable,
-    };
-    Budget {
-        reasons: budget.reasons.as_ref().map(|all| all.iter().cloned().collect()),
-        window: if nodes.is_ok() { window } else { Window::Unreadable },
-        nodes: nodes.unwrap_or_default(),
-    }
-}

@@ -1,6 +1,8 @@
 //! NodeOverlays: corrections of what the catalogue says about price and extended
 //! resources.
 
+use std::collections::BTreeMap;
+
 use stowage_model::{Code, InstanceType, NodePool, Offering, Price, Requirements, Resources, labels};
 
 use super::{requests, selector};
@@ -100,17 +102,54 @@ pub fn apply(overlays: &[Overlay], pool: &NodePool, types: &[InstanceType]) -> V
     types.iter().map(|instance_type| corrected(&order, pool, instance_type)).collect()
 }
 
-fn corrected(order: &[&Overlay], pool: &NodePool, instance_type: &InstanceType) -> InstanceType {
-    let mut result = instance_type.clone();
-    let matches = |overlay: &Overlay, offering: &Offering| {
-        overlay.requirements.admit(|key| match key {
+/// Overlays of one weight that say different things about the same: the one that is
+/// passed over, with the one that counts, by name.
+pub fn conflicts(
+    overlays: &[Overlay],
+    pools: &[NodePool],
+    type_sets: &[Vec<InstanceType>],
+) -> BTreeMap<String, String> {
+    let mut order: Vec<&Overlay> = overlays.iter().collect();
+    order.sort_by(|a, b| (b.weight, &b.name).cmp(&(a.weight, &a.name)));
+    let mut found = BTreeMap::new();
+    for (index, heavy) in order.iter().enumerate() {
+        for light in order[index + 1..].iter().take_while(|other| other.weight == heavy.weight) {
+            if !found.contains_key(&light.name) && collide(heavy, light, pools, type_sets) {
+                found.insert(light.name.clone(), heavy.name.clone());
+            }
+        }
+    }
+    found
+}
+
+fn collide(a: &Overlay, b: &Overlay, pools: &[NodePool], type_sets: &[Vec<InstanceType>]) -> bool {
+    let prices = a.change.is_some() && b.change.is_some();
+    let resources = a.capacity.iter().any(|(name, _)| b.capacity.contains(name.as_str()));
+    pools.iter().any(|pool| {
+        type_sets.get(pool.type_set).into_iter().flatten().any(|kind| {
+            let hits = |overlay: &Overlay, offering| overlay.is_about(pool, kind, offering);
+            let any = |overlay: &Overlay| kind.offerings.iter().any(|offering| hits(overlay, offering));
+            (prices && kind.offerings.iter().any(|offering| hits(a, offering) && hits(b, offering)))
+                || (resources && any(a) && any(b))
+        })
+    })
+}
+
+impl Overlay {
+    fn is_about(&self, pool: &NodePool, instance_type: &InstanceType, offering: &Offering) -> bool {
+        self.requirements.admit(|key| match key {
             labels::ZONE => Some(&*offering.zone),
             labels::CAPACITY_TYPE => Some(offering.capacity_type.as_str()),
             labels::INSTANCE_TYPE => Some(&*instance_type.name),
             labels::NODEPOOL => Some(&*pool.name),
             _ => instance_type.labels.get(key).or_else(|| pool.labels.get(key)).map(String::as_str),
         })
-    };
+    }
+}
+
+fn corrected(order: &[&Overlay], pool: &NodePool, instance_type: &InstanceType) -> InstanceType {
+    let mut result = instance_type.clone();
+    let matches = |overlay: &Overlay, offering: &Offering| overlay.is_about(pool, instance_type, offering);
     for offering in &mut result.offerings {
         if let Some(change) = order.iter().find_map(|o| o.change.filter(|_| matches(o, offering))) {
             offering.price = change.of(offering.price);

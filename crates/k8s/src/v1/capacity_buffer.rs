@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,10 +14,17 @@ use serde::{Deserialize, Serialize};
     group = "autoscaling.x-k8s.io",
     version = "v1beta1",
     kind = "CapacityBuffer",
+    status = "CapacityBufferStatus",
     shortname = "cb",
     namespaced,
     derive = "Default",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    printcolumn = r#"{"name":"Strategy","type":"string","jsonPath":".spec.provisioningStrategy"}"#,
+    printcolumn = r#"{"name":"PodTemplate","type":"string","jsonPath":".spec.podTemplateRef.name"}"#,
+    printcolumn = r#"{"name":"Replicas","type":"integer","jsonPath":".status.replicas"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"ReadyForProvisioning\")].status"}"#,
+    printcolumn = r#"{"name":"Provisioned","type":"string","jsonPath":".status.conditions[?(@.type==\"Provisioning\")].status"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CapacityBufferSpec {
@@ -58,4 +66,25 @@ pub struct ScalableReference {
     pub kind: String,
     /// Name.
     pub name: String,
+}
+
+/// CapacityBufferStatus is the observed state of a CapacityBuffer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityBufferStatus {
+    /// How many pods the buffer has room for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// The PodTemplate that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template_ref: Option<LocalReference>,
+    /// The generation of that PodTemplate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template_generation: Option<i64>,
+    /// How the buffer is provided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioning_strategy: Option<String>,
+    /// Conditions of the buffer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Vec<Condition>>,
 }

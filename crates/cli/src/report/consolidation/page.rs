@@ -79,7 +79,7 @@ fn cells(nodes: &[NodeView]) -> String {
     );
     for (index, node) in nodes.iter().enumerate() {
         let (left, top) = ((index % ROW * WIDE) as f64, (index / ROW) as f64 * (HIGH + 8.0));
-        let price = node.hourly_price.map_or_else(String::new, |price| format!(", {price}/h"));
+        let price = node.hourly_price.map_or_else(String::new, |price| format!(", ${price:.4}/h"));
         let _ = write!(
             svg,
             "<g><title>{} ({}{price}): {} pods, cpu {:.0} %, memory {:.0} %</title>\

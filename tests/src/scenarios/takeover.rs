@@ -52,7 +52,14 @@ fn karpenters_definitions(live: &Live, folder: &Path) -> Result<(), Failure> {
         let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}", name.trim());
         live.plane.apply_yaml(&path, &text)?;
     }
-    Ok(())
+    served_again(live)
+}
+
+/// The API server begins its storage anew where a definition changes.
+fn served_again(live: &Live) -> Result<(), Failure> {
+    live.until("the changed definitions", |live| {
+        Ok(live.claims().is_ok() && live.list("/apis/karpenter.sh/v1/nodepools").is_ok())
+    })
 }
 
 /// The generation of each claim: nobody rewrote what it asks for.
@@ -91,6 +98,7 @@ pub(super) fn from_karpenter_and_back(live: &mut Live) -> Result<(), Failure> {
     let before = generations(live)?;
     live.plane.create("/api/v1/namespaces", &json!({ "metadata": { "name": NAMESPACE } }))?;
     helm(live, &["install", "crds", "stowage-crds", "--take-ownership"])?;
+    served_again(live)?;
     let after = generations(live)?;
     check(before == after, || format!("the upgrade changed claims: {before:?}, {after:?}"))?;
 

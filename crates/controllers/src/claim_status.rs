@@ -24,7 +24,7 @@ use crate::context::{Context, locked};
 use crate::events::Saying;
 use crate::machines::Gathered;
 use crate::provisioner;
-use crate::view::{View, is, pool_of};
+use crate::view::{is, pool_of};
 
 const CONSISTENT: &str = "ConsistentStateFound";
 /// Types come and go in a catalogue that is being loaded; a young claim is not judged
@@ -119,7 +119,7 @@ pub async fn run(ctx: Arc<Context>) {
     let mut changes = ctx.state.changes();
     let mut activity = Activity::default();
     loop {
-        let view = View::take(&ctx.state);
+        let view = ctx.state.view();
         let now = ctx.clock.now();
         let moved: BTreeSet<String> = activity.look(&view, now).into_iter().collect();
         let settled = |claim: &NodeClaim| claim.metadata.deletion_timestamp.is_none() && is(claim, "Initialized");

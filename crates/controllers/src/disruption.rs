@@ -65,7 +65,7 @@ pub async fn run(ctx: Arc<Context>) {
     let mut proposal: Option<Proposal> = None;
     let mut last: Option<Instant> = None;
     loop {
-        let view = View::take(&ctx.state);
+        let view = ctx.state.view();
         let busy = carry_on(&ctx, &view).await;
         let chosen = &ctx.settings.disruption;
         let due = last.is_none_or(|at| at.elapsed() >= chosen.period);

@@ -75,7 +75,7 @@ async fn sweep(ctx: &Context) -> Result<(), String> {
         }
     }
     let there: BTreeSet<&str> = instances.iter().map(|instance| instance.provider_id.as_str()).collect();
-    let view = View::take(&ctx.state);
+    let view = ctx.state.view();
     for claim in claims.items.iter().filter(|claim| lost(claim, &view, &there)) {
         let id = claim.status.as_ref().and_then(|status| status.provider_id.clone()).unwrap_or_default();
         // Asked for by name before anything is done about it.

@@ -91,7 +91,7 @@ pub async fn run(ctx: Arc<Context>) {
 }
 
 async fn look(ctx: &Context, notices: &[Notice]) {
-    let view = View::take(&ctx.state);
+    let view = ctx.state.view();
     let planned = locked(&ctx.accounted).clone();
     let expected = locked(&ctx.expected).clone();
     let awaited = expected.iter().any(|name| view.claims.get(name).is_some_and(|claim| steering::expects(claim)));

@@ -12,13 +12,13 @@ use tracing::warn;
 
 use crate::context::{Context, locked};
 use crate::steering;
-use crate::view::{View, is};
+use crate::view::is;
 
 /// Runs until it is dropped.
 pub async fn run(ctx: Arc<Context>) {
     let mut changes = ctx.state.changes();
     loop {
-        let view = View::take(&ctx.state);
+        let view = ctx.state.view();
         let waiting: BTreeMap<&str, &Arc<Pod>> = view
             .pods
             .iter()

@@ -158,6 +158,7 @@ pub async fn run(parts: Parts, stop: impl Future<Output = ()>) -> Result<(), End
         () = provider_drift::run(ctx.clone()) => Ok(()),
         () = overlay_status::run(ctx.clone()) => Ok(()),
         () = buffer_status::run(ctx.clone()) => Ok(()),
+        () = metrics::run(ctx.clone()) => Ok(()),
         () = lease.lost() => Err(Ended::LeaseLost),
         () = &mut stop => Ok(()),
     };

@@ -1,9 +1,13 @@
 //! Figures for Prometheus. Karpenter's names where the meaning is Karpenter's.
 
+mod cluster;
 mod disruption;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -13,6 +17,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use stowage_disruption::{Command, Decision};
+
+use crate::context::Context;
+use crate::view::View;
 
 /// One label, whatever its name.
 type Labels = Vec<(String, String)>;
@@ -63,7 +70,12 @@ pub struct Metrics {
     gap: Gauge<f64, AtomicU64>,
     landed: Family<Labels, Counter>,
     leading: Gauge,
+    planned_price: Counter<f64, AtomicU64>,
+    regret: Counter<f64, AtomicU64>,
+    nodes_created: Family<Labels, Counter>,
+    nodes_terminated: Family<Labels, Counter>,
     disruption: disruption::Disruption,
+    cluster: cluster::Cluster,
 }
 
 fn labelled(pairs: &[(&str, &str)]) -> Labels {
@@ -92,7 +104,12 @@ impl Default for Metrics {
             gap: Gauge::default(),
             landed: Family::default(),
             leading: Gauge::default(),
+            planned_price: Counter::default(),
+            regret: Counter::default(),
+            nodes_created: Family::default(),
+            nodes_terminated: Family::default(),
             disruption: disruption::Disruption::default(),
+            cluster: cluster::Cluster::default(),
         };
         all.register();
         all
@@ -144,7 +161,20 @@ impl Metrics {
             self.landed.clone(),
         );
         r.register("stowage_leading", "Whether this process leads", self.leading.clone());
+        r.register(
+            "stowage_planned_dollars_per_hour",
+            "What the nodes that were ordered for pods cost, summed up",
+            self.planned_price.clone(),
+        );
+        r.register(
+            "stowage_regret_dollars_per_hour",
+            "The part of it that went to pods with a place in an earlier plan: the plan did not come true",
+            self.regret.clone(),
+        );
+        r.register("karpenter_nodes_created", "Nodes that joined, by NodePool", self.nodes_created.clone());
+        r.register("karpenter_nodes_terminated", "Nodes that are gone, by NodePool", self.nodes_terminated.clone());
         self.disruption.register(r);
+        self.cluster.register(r);
         let build = Family::<Build, Gauge>::default();
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION").to_owned() }).set(1);
         r.register("karpenter_build_info", "What runs", build);
@@ -206,6 +236,24 @@ impl Metrics {
         self.steps.get_or_create(&labelled(&[("step", step)])).inc();
     }
 
+    pub(crate) fn joined(&self, pool: &str) {
+        self.nodes_created.get_or_create(&labelled(&[("nodepool", pool)])).inc();
+    }
+
+    pub(crate) fn gone(&self, pool: &str) {
+        self.nodes_terminated.get_or_create(&labelled(&[("nodepool", pool)])).inc();
+    }
+
+    /// What was ordered, and how much of it for pods that had a place before.
+    pub(crate) fn ordered_for_pods(&self, price: f64, again: f64) {
+        self.planned_price.inc_by(price);
+        self.regret.inc_by(again);
+    }
+
+    pub(crate) fn look(&self, view: &View, unstarted: &mut BTreeSet<String>) {
+        self.cluster.look(view, unstarted);
+    }
+
     pub(crate) fn waiting(&self, pods: usize) {
         self.queue.set(i64::try_from(pods).unwrap_or(i64::MAX));
     }
@@ -231,5 +279,17 @@ impl Metrics {
         self.price.set(pass.price);
         self.bound.set(pass.bound);
         self.gap.set(pass.gap.unwrap_or(0.0));
+    }
+}
+
+/// Between two looks at the cluster.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// Runs until it is dropped.
+pub async fn run(ctx: Arc<Context>) {
+    let mut unstarted = BTreeSet::new();
+    loop {
+        ctx.metrics.look(&ctx.state.view(), &mut unstarted);
+        tokio::time::sleep(PERIOD).await;
     }
 }

@@ -22,7 +22,6 @@ use tracing::{info, warn};
 use crate::context::{Context, locked};
 use crate::registration_health::Ring;
 use crate::state::{State, named};
-use crate::view::View;
 
 /// Whether a pool may be launched from, or why not.
 pub fn readiness(pool: &NodePool, class_exists: impl Fn(&NodeClassReference) -> bool) -> Result<(), Unfit> {
@@ -140,7 +139,7 @@ pub async fn run(ctx: Arc<Context>) {
     let api: Api<NodePool> = Api::all(ctx.client.clone());
     let mut changes = ctx.state.changes();
     loop {
-        let view = View::take(&ctx.state);
+        let view = ctx.state.view();
         for (name, pool) in &view.pools {
             let claims: Vec<&NodeClaim> = view.kept_claims_of(name).map(|claim| &**claim).collect();
             let fit = readiness(pool, |reference| class_exists(&ctx.state, reference));

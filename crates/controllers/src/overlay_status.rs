@@ -18,7 +18,6 @@ use tracing::warn;
 use crate::context::Context;
 use crate::provisioner::feed;
 use crate::state::sorted;
-use crate::view::View;
 
 /// What is wrong with an overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ fn faults(ctx: &Context, overlays: &[Arc<NodeOverlay>]) -> Result<BTreeMap<Strin
             all.insert(overlay.name_any(), Wrong::Invalid(error.to_string()));
         }
     }
-    let fed = feed::configuration(&ctx.state, &View::take(&ctx.state));
+    let fed = feed::configuration(&ctx.state, &ctx.state.view());
     let gathered = ctx.catalogue.gather(&fed.version, &fed.cluster)?;
     let losers = overlay::conflicts(fed.cluster.overlays(), &gathered.pools, &gathered.type_sets);
     all.extend(losers.into_iter().map(|(name, other)| (name, Wrong::Loses(other))));

@@ -28,7 +28,7 @@ use crate::machines::Gathered;
 use crate::provisioner::caps::{Allowance, Lately};
 use crate::provisioner::feed::{feed, is_provisionable};
 use crate::provisioner::plan::{Creation, Judged};
-use crate::steering::{self, Place};
+use crate::steering::{self, History, Place};
 use crate::view::View;
 
 /// Between two tries to give static pools what they owe.
@@ -38,11 +38,12 @@ const STANDING_PERIOD: Duration = Duration::from_secs(5);
 pub async fn run(ctx: Arc<Context>) {
     let mut window = Window::new(ctx.settings.rhythm);
     let mut lately = Lately::default();
+    let mut history = History::default();
     let mut number = 0;
     let mut standing: Option<Instant> = None;
     let mut changes = ctx.state.changes();
     loop {
-        let view = View::take(&ctx.state);
+        let view = ctx.state.view();
         let nominated = nominations(&ctx, &view);
         let mut waiting = waiting(&ctx, &view, &nominated);
         // Whether there is room for buffers only a plan can tell: they wait always.
@@ -59,7 +60,7 @@ pub async fn run(ctx: Arc<Context>) {
         let until = match turn {
             Turn::Close => {
                 number += 1;
-                if let Err(why) = pass(&ctx, &view, &nominated, &mut lately, number).await {
+                if let Err(why) = pass(&ctx, &view, &nominated, (&mut lately, &mut history), number).await {
                     warn!(%why, "a pass gave no plan; it is tried again");
                     ctx.metrics.failed_pass();
                 }
@@ -148,7 +149,7 @@ async fn pass(
     ctx: &Arc<Context>,
     view: &View,
     nominated: &BTreeMap<String, String>,
-    lately: &mut Lately,
+    (lately, history): (&mut Lately, &mut History),
     number: u64,
 ) -> Result<(), String> {
     let started = Instant::now();
@@ -180,6 +181,7 @@ async fn pass(
     let all: Vec<Creation> = standing.into_iter().chain(creations).collect();
     let created = create(ctx, all, lately).await;
     remember(ctx, view, &judged, &created, number);
+    regret(ctx, view, &judged, &created, history);
     // The next pass counts what was created.
     let names: Vec<String> = created.iter().map(|creation| creation.claim.name_any()).collect();
     crate::state::shown(&ctx.state, &names).await;
@@ -213,6 +215,21 @@ async fn create(ctx: &Context, creations: Vec<Creation>, lately: &mut Lately) ->
         }
     }
     created
+}
+
+/// Counts what was bought for pods that had a place before.
+fn regret(ctx: &Context, view: &View, judged: &Judged, created: &[Creation], history: &mut History) {
+    let by_name = report::by_name(view);
+    let waiting = |pod: &&&Pod| is_waiting(pod);
+    history.keep(&by_name.values().filter(waiting).filter_map(|pod| pod.metadata.uid.as_deref()).collect());
+    for creation in created {
+        let pods = creation.pods.iter().filter_map(|pod| {
+            let pod = by_name.get(&judged.problem.pods[*pod as usize].to_string())?;
+            is_waiting(pod).then_some(pod.metadata.uid.as_deref()).flatten()
+        });
+        let price = creation.price.dollars();
+        ctx.metrics.ordered_for_pods(price, price * history.note(pods));
+    }
 }
 
 /// Remembers who goes where until it can be read from the objects.

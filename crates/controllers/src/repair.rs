@@ -60,7 +60,7 @@ pub async fn run(ctx: Arc<Context>) {
     };
     let api: Api<NodeClaim> = Api::all(ctx.client.clone());
     loop {
-        let view = View::take(&ctx.state);
+        let view = ctx.state.view();
         let (claims, sick) = beyond_help(&view, after, ctx.clock.now());
         for pool in sick.iter().filter_map(|name| view.pools.get(name)) {
             let note = format!("more than {MOST_UNWELL} % of its nodes are unwell: none is repaired");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -19,9 +19,14 @@ use stowage_k8s::v1;
 use tokio::sync::watch;
 use tracing::warn;
 
+use crate::context::locked;
+use crate::view::View;
+
 /// Everything watched.
 pub struct State {
     changes: watch::Receiver<u64>,
+    /// The last look, and how many changes there had been.
+    seen: Mutex<Option<(u64, Arc<View>)>>,
     /// Pods.
     pub pods: Store<Pod>,
     /// Nodes.
@@ -74,6 +79,7 @@ impl State {
         all.discover().await?;
         let state = Self {
             changes,
+            seen: Mutex::new(None),
             pods: all.start(),
             nodes: all.start(),
             claims: all.start(),
@@ -100,6 +106,20 @@ impl State {
             ready.await;
         }
         Ok(state)
+    }
+
+    /// Everything as it is now: one look serves all loops until something changes.
+    pub fn view(&self) -> Arc<View> {
+        let count = *self.changes.borrow();
+        let mut seen = locked(&self.seen);
+        if let Some((known, view)) = &*seen
+            && *known == count
+        {
+            return view.clone();
+        }
+        let view = Arc::new(View::take(self));
+        *seen = Some((count, view.clone()));
+        view
     }
 
     /// Tells of changes.

@@ -70,7 +70,7 @@ pub async fn run(ctx: Arc<Context>) {
     let mut changes = ctx.state.changes();
     let mut looked: Option<Instant> = None;
     loop {
-        let view = View::take(&ctx.state);
+        let view = ctx.state.view();
         if view.pools.values().any(|pool| pool.spec.replicas.is_some()) {
             let beyond = surplus(&view, ctx.clock.now());
             if !beyond.is_empty() {

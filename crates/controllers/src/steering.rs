@@ -32,6 +32,28 @@ pub struct Place {
     pub invited: bool,
 }
 
+/// Pods that had a place in some plan, by UID: what is bought for one of them again is
+/// what it costs that plans do not come true.
+#[derive(Clone, Debug, Default)]
+pub struct History(BTreeSet<String>);
+
+impl History {
+    /// Takes down a new node's pods. Returns the share of them that had a place before.
+    pub fn note<'a>(&mut self, pods: impl Iterator<Item = &'a str>) -> f64 {
+        let (mut all, mut again) = (0_u32, 0_u32);
+        for uid in pods {
+            all += 1;
+            again += u32::from(!self.0.insert(uid.to_owned()));
+        }
+        if all == 0 { 0.0 } else { f64::from(again) / f64::from(all) }
+    }
+
+    /// Forgets pods that wait no more.
+    pub fn keep(&mut self, live: &BTreeSet<&str>) {
+        self.0.retain(|uid| live.contains(uid.as_str()));
+    }
+}
+
 /// Pods by UID.
 pub type Planned = BTreeMap<String, Place>;
 

@@ -15,6 +15,7 @@ pub mod workload;
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use stowage_model::{Requirements, Resources};
@@ -41,6 +42,11 @@ pub fn capacity(claim: &NodeClaim) -> Result<Resources, ObjectError> {
 /// A list of amounts, if every one of them can be read.
 pub fn amounts(list: &BTreeMap<String, Quantity>) -> Option<Resources> {
     requests::quantities(list, "").ok()
+}
+
+/// What a pod asks for, as the scheduler counts it, if that can be read.
+pub fn pod_requests(pod: &Pod) -> Option<Resources> {
+    requests::effective_requests(pod.spec.as_ref()?, &Resources::new()).ok()
 }
 
 /// Whether a selector picks an object with these labels. One that cannot be read

@@ -46,6 +46,11 @@ pub(super) fn pods_land_where_they_were_planned(live: &mut Live) -> Result<(), F
     check(live.metric("stowage_pods_landed_total", "elsewhere")? == 0.0, || "pods came elsewhere".to_owned())?;
     let passes = live.metric("stowage_plans_total", "")?;
     check(passes == 1.0, || format!("{passes} plans for one batch"))?;
+    let (spent, regret) = (
+        live.metric("stowage_planned_dollars_per_hour_total", "")?,
+        live.metric("stowage_regret_dollars_per_hour_total", "")?,
+    );
+    check(spent > 0.0 && regret <= 0.01 * spent, || format!("${regret} of ${spent} was bought twice"))?;
     // Nobody is held once the pods are there.
     live.until("released nodes", |live| {
         Ok(live.nodes()?.iter().all(|node| node["spec"]["taints"].as_array().is_none_or(Vec::is_empty)))

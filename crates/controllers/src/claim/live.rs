@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::decide::{Call, Facts, Memory, Verdict, Write, decide};
-use super::{launch, settle};
+use super::{launch, settle, terminate};
 use crate::context::{Context, locked};
 use crate::events::Saying;
 use crate::provisioner;
@@ -63,7 +63,7 @@ pub async fn run(ctx: Arc<Context>) {
     let mut tasks: JoinSet<(String, &'static str, String, Went)> = JoinSet::new();
     let mut changes = ctx.state.changes();
     loop {
-        let view = Arc::new(View::take(&ctx.state));
+        let view = ctx.state.view();
         let guests = guests(&ctx, &view);
         let uids: BTreeSet<&str> = view.claims.values().filter_map(|claim| claim.metadata.uid.as_deref()).collect();
         records.retain(|uid, _| busy.contains(uid) || uids.contains(uid.as_str()));
@@ -99,9 +99,8 @@ pub async fn run(ctx: Arc<Context>) {
                             Ok(Err(_)) => Went::Wrong(format!("{step} panicked")),
                             Err(_) => Went::Wrong(format!("{step}: no answer")),
                         };
-                        if let (Went::Well, Some(joined)) = (&went, registration(step)) {
-                            let pool = pool_of(&claim).unwrap_or_default().to_owned();
-                            locked(&ctx.registrations).entry(pool).or_default().note(joined);
+                        if matches!(went, Went::Well) {
+                            note(&ctx, pool_of(&claim).unwrap_or_default(), step);
                         }
                         (uid, step, version, went)
                     });
@@ -230,12 +229,17 @@ async fn act(ctx: &Context, view: &View, claim: &NodeClaim, step: &'static str, 
     }
 }
 
-/// Whether a step says how a registration went.
-fn registration(step: &str) -> Option<bool> {
+/// Counts steps that say what became of a node.
+fn note(ctx: &Context, pool: &str, step: &str) {
+    let registered = |joined| locked(&ctx.registrations).entry(pool.to_owned()).or_default().note(joined);
     match step {
-        settle::JOINED => Some(true),
-        settle::GIVEN_UP => Some(false),
-        _ => None,
+        settle::JOINED => {
+            registered(true);
+            ctx.metrics.joined(pool);
+        }
+        settle::GIVEN_UP => registered(false),
+        terminate::GONE => ctx.metrics.gone(pool),
+        _ => {}
     }
 }
 

@@ -10,6 +10,9 @@ use stowage_k8s::{duration, names};
 use super::decide::{Call, Facts, LONG, SOON, Verdict, Write, step};
 use super::drain;
 
+/// The step with which a node is gone.
+pub(super) const GONE: &str = "let node go";
+
 pub(super) fn terminate(facts: &Facts<'_>) -> Option<Verdict> {
     let deleted = facts.claim.metadata.deletion_timestamp.as_ref()?.0;
     let ours = facts.claim.metadata.finalizers.iter().flatten().any(|name| name == names::TERMINATION_FINALIZER);
@@ -125,7 +128,7 @@ fn forget_node(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
     let patch = json!({
         "metadata": { "finalizers": finalizers, "resourceVersion": node.metadata.resource_version },
     });
-    Some(step("let node go", Write::Node(name, patch)))
+    Some(step(GONE, Write::Node(name, patch)))
 }
 
 fn forget(facts: &Facts<'_>) -> Verdict {

@@ -52,7 +52,11 @@ impl Events {
     where
         K: Resource<DynamicType = ()>,
     {
-        let reference: ObjectReference = object.object_ref(&());
+        self.tell_of(object.object_ref(&()), saying).await
+    }
+
+    /// The same, of an object that is known by reference.
+    pub async fn tell_of(&self, reference: ObjectReference, saying: Saying) -> bool {
         let key = (reference.uid.clone().unwrap_or_default(), saying.reason);
         {
             let now = Instant::now();

@@ -173,7 +173,7 @@ async fn pass(
     let (creations, capped) =
         plan::creations(&judged, &gathered, &view.pools, &ctx.settings, &mut allowance, || ctx.suffix());
     report::report(ctx, &judged, number, started, &creations, &capped);
-    report::say(ctx, view, &judged, &creations, &capped).await;
+    report::say(ctx, view, &judged, &creations, &capped);
     if ctx.settings.dry_run || ctx.settings.frozen {
         info!(pass = number, "nothing is launched: dry run, or frozen");
         return Ok(());

@@ -34,6 +34,9 @@ impl Covering {
     /// do without.
     pub(crate) fn solve(&self) -> Option<Optimum> {
         let rows = self.rhs.len();
+        if let Some(trivial) = self.trivial() {
+            return trivial;
+        }
         let (scale, unit) = self.scales();
         let Model { variables, x, objective, lines } = self.model(&scale, unit);
         let mut model = backend::with_duals(variables.minimise(objective));
@@ -54,9 +57,22 @@ impl Covering {
         (point.iter().chain(&duals).all(|v| v.is_finite())).then_some(Optimum { point, duals })
     }
 
+    /// The answer where there is nothing to compute: back ends are not made for programs
+    /// without rows or columns.
+    fn trivial(&self) -> Option<Option<Optimum>> {
+        if !self.rhs.is_empty() && !self.cost.is_empty() {
+            return None;
+        }
+        let met = self.rhs.iter().all(|rhs| *rhs <= 0.0);
+        Some(met.then(|| Optimum { point: vec![0.0; self.cost.len()], duals: vec![0.0; self.rhs.len()] }))
+    }
+
     /// Solves by simplex, whose answer is a vertex: it uses no more columns than
     /// there are rows, which rounding depends on.
     pub(crate) fn solve_at_vertex(&self) -> Option<Vec<f64>> {
+        if let Some(trivial) = self.trivial() {
+            return trivial.map(|optimum| optimum.point);
+        }
         let (scale, unit) = self.scales();
         let Model { variables, x, objective, lines } = self.model(&scale, unit);
         let mut model = backend::at_vertex(variables.minimise(objective));
@@ -147,6 +163,16 @@ struct Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_without_rows_or_columns_have_answers_too() {
+        let nothing = Covering::default();
+        assert!(nothing.solve().unwrap().point.is_empty() && nothing.solve_at_vertex().unwrap().is_empty());
+        let idle = Covering { cost: vec![1.0], columns: vec![Vec::new()], rhs: Vec::new() };
+        assert_eq!(idle.solve().unwrap().point, [0.0]);
+        let out_of_reach = Covering { rhs: vec![1.0], ..Covering::default() };
+        assert!(out_of_reach.solve().is_none() && out_of_reach.solve_at_vertex().is_none());
+    }
 
     #[test]
     fn duals_price_the_right_hand_side() {

@@ -27,6 +27,8 @@ pub struct Facts<'a> {
     pub invited: usize,
     /// Pods that were planned for it and may not go there yet.
     pub uninvited: usize,
+    /// When a pod last came to a node that was held for it, whichever.
+    pub landed: Option<Timestamp>,
     /// What this process remembers.
     pub memory: Memory,
     /// Now.
@@ -50,8 +52,11 @@ pub struct Timeouts {
     pub launch: Duration,
     /// From launch until the node registers.
     pub registration: Duration,
-    /// How long a node that is otherwise ready is held for its pods.
+    /// How long a node that is otherwise ready is held for its pods while none comes
+    /// anywhere; the scheduler may be busy with others.
     pub hold: Duration,
+    /// How long at most.
+    pub longest_hold: Duration,
     /// How long a drain lasts at least, so that endpoints can follow.
     pub drain: Duration,
 }
@@ -62,6 +67,7 @@ impl Default for Timeouts {
             launch: Duration::from_secs(5 * 60),
             registration: Duration::from_secs(15 * 60),
             hold: Duration::from_secs(15),
+            longest_hold: Duration::from_secs(90),
             drain: Duration::from_secs(5),
         }
     }

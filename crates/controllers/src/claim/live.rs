@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use stowage_cloud::provider::{Instance, LaunchRequest, NodeTaint, ProviderError};
 use stowage_k8s::names;
+use stowage_k8s::pod::is_waiting;
 use stowage_k8s::v1::NodeClaim;
 use stowage_model::labels;
 use tokio::task::JoinSet;
@@ -65,6 +66,7 @@ pub async fn run(ctx: Arc<Context>) {
     loop {
         let view = ctx.state.view();
         let guests = guests(&ctx, &view);
+        let landed = last_landing(&view);
         let uids: BTreeSet<&str> = view.claims.values().filter_map(|claim| claim.metadata.uid.as_deref()).collect();
         records.retain(|uid, _| busy.contains(uid) || uids.contains(uid.as_str()));
         let mut soonest = Duration::from_secs(5);
@@ -82,7 +84,8 @@ pub async fn run(ctx: Arc<Context>) {
                 soonest = soonest.min(*until - now);
                 continue;
             }
-            let guests = guests.get(&claim.name_any()).copied().unwrap_or_default();
+            let mut guests = guests.get(&claim.name_any()).copied().unwrap_or_default();
+            guests.landed = landed;
             let facts = facts(&ctx, &view, claim, guests, record.memory);
             match decide(&facts) {
                 Verdict::Wait(time) => soonest = soonest.min(time),
@@ -162,6 +165,19 @@ fn settle(record: &mut Record, step: &'static str, version: String, went: Went) 
 struct Guests {
     invited: usize,
     uninvited: usize,
+    /// When one last came to any node.
+    landed: Option<Timestamp>,
+}
+
+/// When a pod was last bound to a node that was held for it.
+fn last_landing(view: &View) -> Option<Timestamp> {
+    let steered = view.pods.iter().filter(|pod| !is_waiting(pod) && steering::tolerated(pod).next().is_some());
+    let bound = steered.filter_map(|pod| {
+        let all = pod.status.as_ref()?.conditions.as_ref()?;
+        let bound = all.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "True")?;
+        bound.last_transition_time.as_ref().map(|time| time.0)
+    });
+    bound.max()
 }
 
 /// By the claim's name.
@@ -194,6 +210,7 @@ fn facts<'a>(ctx: &'a Context, view: &'a View, claim: &'a NodeClaim, guests: Gue
         attachments,
         invited: guests.invited,
         uninvited: guests.uninvited,
+        landed: guests.landed,
         memory,
         now: ctx.clock.now(),
         timeouts: &ctx.settings.timeouts,

@@ -140,9 +140,10 @@ fn held(facts: &Facts<'_>, name: &str) -> Option<Verdict> {
     let ready = ready(node)?;
     let registered = conditions::find(facts.conditions(), "Registered").map(|c| c.last_transition_time.0);
     let since = ready.last_transition_time.as_ref().map(|time| time.0).max(registered);
-    let waited = facts.since(since);
-    if facts.invited + facts.uninvited > 0 && waited < facts.timeouts.hold {
-        return Some(Verdict::Wait((facts.timeouts.hold - waited).min(SOON)));
+    let quiet = facts.since(since.max(facts.landed));
+    let longest = facts.since(since) >= facts.timeouts.longest_hold;
+    if facts.invited + facts.uninvited > 0 && quiet < facts.timeouts.hold && !longest {
+        return Some(Verdict::Wait((facts.timeouts.hold - quiet).min(SOON)));
     }
     let mut taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
     taints.retain(|taint| taint.key != names::RESERVED_TAINT);

@@ -17,6 +17,7 @@ struct Stage {
     node: Option<Value>,
     pods: Vec<Value>,
     invited: usize,
+    landed: Option<i64>,
     attachments: usize,
     ended: bool,
 }
@@ -35,7 +36,7 @@ impl Stage {
                 "nodeClassRef": { "group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default" },
             },
         });
-        Self { claim, node: None, pods: Vec::new(), invited: 0, attachments: 0, ended: false }
+        Self { claim, node: None, pods: Vec::new(), invited: 0, landed: None, attachments: 0, ended: false }
     }
 
     fn with(mut self, change: Value) -> Self {
@@ -96,6 +97,7 @@ impl Stage {
             attachments: self.attachments,
             invited: self.invited,
             uninvited: 0,
+            landed: self.landed.map(at),
             memory: Memory { ended: self.ended },
             now: at(now),
             timeouts: &Timeouts::default(),
@@ -185,6 +187,12 @@ fn a_held_node_is_released_when_its_pods_are_there_or_had_their_time() {
         ..Stage::new().registered(json!([taint(names::RESERVED_TAINT), taint("node.kubernetes.io/not-ready")]))
     };
     assert_eq!(starting.step(35), "waiting");
+    // As long as pods come to held nodes the scheduler is at it; but not for ever.
+    let busy = |landed| Stage { invited: 2, landed: Some(landed), ..held() };
+    assert_eq!(busy(30).step(44), "wait 1");
+    assert_eq!(busy(30).step(45), "release");
+    assert_eq!(busy(109).step(109), "wait 1");
+    assert_eq!(busy(109).step(110), "release");
 }
 
 #[test]

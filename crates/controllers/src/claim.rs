@@ -8,6 +8,7 @@ pub mod decide;
 pub mod drain;
 mod launch;
 pub mod live;
+mod observe;
 mod settle;
 mod terminate;
 #[cfg(test)]

@@ -222,37 +222,46 @@ impl<'a, 'b> Hunt<'a, 'b> {
         }
     }
 
-    /// Keeps what would be bought again, and tries what is kept.
+    /// Keeps what would be bought again, tries what is kept, takes back what saves least:
+    /// much of each at first, and less where that gains nothing.
     fn improve(&mut self, order: &[u32], with: &impl Fn(&[u32]) -> BTreeSet<u32>, mut attempts: usize) {
-        while attempts > 0 {
+        let mut depth = 0;
+        // Beyond that depth no set differs from the best one.
+        while attempts > 0 && 3_usize.pow(depth) <= order.len() {
             let before = self.total;
+            let mut sets = self.neighbours(order, with, depth);
+            sets.truncate(attempts);
+            attempts -= sets.len();
+            self.attempts(sets);
+            depth = if self.total < before { 0 } else { depth + 2 };
+        }
+    }
+
+    /// Sets near the best one that were not tried yet; at greater depth they differ from
+    /// it by less.
+    fn neighbours(&self, order: &[u32], with: &impl Fn(&[u32]) -> BTreeSet<u32>, depth: u32) -> Vec<BTreeSet<u32>> {
+        let removed = &self.best.removed;
+        let rest: Vec<u32> = order.iter().copied().filter(|node| !removed.contains(node)).collect();
+        let mut back = by_ratio(self.desk, &removed.iter().copied().collect::<Vec<u32>>());
+        back.reverse();
+        back.retain(|node| order.contains(node));
+        let mut sets = Vec::new();
+        if depth == 0 {
             let kept = self.bought_again();
-            if !kept.is_empty() {
-                attempts -= 1;
-                self.attempt(self.best.removed.difference(&kept).copied().collect());
+            sets.push(removed.difference(&kept).copied().collect());
+        }
+        for depth in [depth, depth + 1] {
+            let (more, fewer) = (rest.len() / 3_usize.pow(depth), back.len() / 3_usize.pow(depth + 1));
+            if more > 0 {
+                sets.push(with(&rest[..more]).union(removed).copied().collect());
             }
-            let rest: Vec<u32> = order.iter().copied().filter(|node| !self.best.removed.contains(node)).collect();
-            let mut size = rest.len();
-            while size > 0 && attempts > 0 {
-                attempts -= 1;
-                let more = with(&rest[..size]).union(&self.best.removed).copied().collect();
-                self.attempt(more);
-                size /= 3;
-            }
-            let mut back: Vec<u32> = by_ratio(self.desk, &self.best.removed.iter().copied().collect::<Vec<u32>>());
-            back.reverse();
-            back.retain(|node| order.contains(node));
-            let mut size = back.len() / 3;
-            while size > 0 && attempts > 0 {
-                attempts -= 1;
-                let fewer: BTreeSet<u32> = back[..size].iter().copied().collect();
-                self.attempt(self.best.removed.difference(&fewer).copied().collect());
-                size /= 3;
-            }
-            if self.total == before {
-                return;
+            if fewer > 0 {
+                let fewer: BTreeSet<u32> = back[..fewer].iter().copied().collect();
+                sets.push(removed.difference(&fewer).copied().collect());
             }
         }
+        sets.retain(|set: &BTreeSet<u32>| !self.seen.contains(set));
+        sets
     }
 
     /// For each new node, a removed node that could serve in its place for no more.

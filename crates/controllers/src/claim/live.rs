@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use stowage_cloud::provider::{Instance, LaunchRequest, NodeTaint, ProviderError};
 use stowage_k8s::names;
-use stowage_k8s::pod::is_waiting;
 use stowage_k8s::v1::NodeClaim;
 use stowage_model::labels;
 use tokio::task::JoinSet;
@@ -20,12 +18,11 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::decide::{Call, Facts, Memory, Verdict, Write, decide};
+use super::observe::{Guests, facts, guests, last_landing};
 use super::{launch, settle, terminate};
 use crate::context::{Context, locked};
 use crate::events::Saying;
 use crate::provisioner;
-use crate::state::sorted;
-use crate::steering;
 use crate::view::{View, pool_of};
 
 /// Claims that are acted upon at the same time.
@@ -157,63 +154,6 @@ fn settle(record: &mut Record, step: &'static str, version: String, went: Went) 
             record.pause = Some(pause);
             record.rest = Some((now + pause, version));
         }
-    }
-}
-
-/// Pods that are planned for a claim and have not come yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Guests {
-    invited: usize,
-    uninvited: usize,
-    /// When one last came to any node.
-    landed: Option<Timestamp>,
-}
-
-/// When a pod was last bound to a node that was held for it.
-fn last_landing(view: &View) -> Option<Timestamp> {
-    let steered = view.pods.iter().filter(|pod| !is_waiting(pod) && steering::tolerated(pod).next().is_some());
-    let bound = steered.filter_map(|pod| {
-        let all = pod.status.as_ref()?.conditions.as_ref()?;
-        let bound = all.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "True")?;
-        bound.last_transition_time.as_ref().map(|time| time.0)
-    });
-    bound.max()
-}
-
-/// By the claim's name.
-fn guests(ctx: &Context, view: &View) -> BTreeMap<String, Guests> {
-    let nominated = ctx.nominations(view);
-    let mut all: BTreeMap<String, Guests> = BTreeMap::new();
-    for pod in &view.pods {
-        let Some(name) = pod.metadata.uid.as_ref().and_then(|uid| nominated.get(uid)) else { continue };
-        let token = view.claims.get(name).and_then(|claim| steering::token(claim));
-        let guests = all.entry(name.clone()).or_default();
-        match steering::tolerated(pod).any(|known| Some(known) == token) {
-            true => guests.invited += 1,
-            false => guests.uninvited += 1,
-        }
-    }
-    all
-}
-
-fn facts<'a>(ctx: &'a Context, view: &'a View, claim: &'a NodeClaim, guests: Guests, memory: Memory) -> Facts<'a> {
-    let node: Option<&Node> = view.node_of(claim).map(|node| &**node);
-    let name = node.and_then(|node| node.metadata.name.as_deref());
-    let pods: Vec<&Pod> = name.into_iter().flat_map(|name| view.pods_on(name)).map(|pod| &**pod).collect();
-    // Only asked for while it matters.
-    let leaving = claim.metadata.deletion_timestamp.is_some();
-    let attachments = name.filter(|_| leaving).map_or(0, |name| attached(ctx, name));
-    Facts {
-        claim,
-        node,
-        pods,
-        attachments,
-        invited: guests.invited,
-        uninvited: guests.uninvited,
-        landed: guests.landed,
-        memory,
-        now: ctx.clock.now(),
-        timeouts: &ctx.settings.timeouts,
     }
 }
 
@@ -416,9 +356,4 @@ async fn end(ctx: &Context, claim: &NodeClaim) -> Went {
         }
     }
     if left { Went::Well } else { Went::Ended }
-}
-
-/// Volumes that are attached to a node.
-fn attached(ctx: &Context, node: &str) -> usize {
-    sorted(&ctx.state.attachments).iter().filter(|attachment| attachment.spec.node_name == node).count()
 }

@@ -25,8 +25,7 @@ pub fn static_drift(fleet: &Fleet, now: i64) -> Vec<String> {
     due.sort_unstable();
     let mut allowance = Allowance::of(fleet, now);
     let mut all = Vec::new();
-    for machine_and_node in due {
-        let node = machine_and_node.1;
+    for (_, node) in due {
         let Some(machine) = &fleet.machines[node] else { continue };
         let draws: Vec<Vec<u32>> = match machine.forceful {
             true => Vec::new(),

@@ -2,10 +2,10 @@
 //! only then is the claim let go.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Taint;
 use serde_json::json;
 use stowage_k8s::conditions::{Says, holds};
-use stowage_k8s::{duration, names};
+use stowage_k8s::node::is_shut;
+use stowage_k8s::{duration, names, node};
 
 use super::decide::{Call, Facts, LONG, SOON, Verdict, Write, step};
 use super::drain;
@@ -41,18 +41,13 @@ fn write_deadline(facts: &Facts<'_>, deleted: Timestamp) -> Option<Verdict> {
 /// No new pods, and no new connections from outside.
 fn shut(facts: &Facts<'_>, _: Timestamp) -> Option<Verdict> {
     let node = facts.node.filter(|_| !facts.memory.ended)?;
-    let mut taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
-    if taints.iter().any(|taint| taint.key == names::DISRUPTED_TAINT) {
+    // Whoever replaces a node shuts it long before; balancers let go of it only now.
+    let excluded = node.metadata.labels.as_ref().is_some_and(|own| own.contains_key(names::EXCLUDE_BALANCERS));
+    if is_shut(node) && excluded {
         return None;
     }
-    taints.push(Taint { key: names::DISRUPTED_TAINT.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() });
-    let patch = json!({
-        "metadata": {
-            "resourceVersion": node.metadata.resource_version,
-            "labels": { names::EXCLUDE_BALANCERS: "karpenter" },
-        },
-        "spec": { "taints": taints },
-    });
+    let mut patch = node::shut(node, true);
+    patch["metadata"]["labels"] = json!({ names::EXCLUDE_BALANCERS: "karpenter" });
     Some(step("shut", Write::Node(node.metadata.name.clone().unwrap_or_default(), patch)))
 }
 

@@ -74,6 +74,15 @@ impl Stage {
             .joined(json!({ "metadata": { "labels": labels, "finalizers": finalizers }, "spec": { "taints": taints } }))
     }
 
+    /// Registered, and shut as one that goes away: no balancer sends it anything.
+    fn shut(self) -> Self {
+        let mut stage = self.registered(json!([taint(names::DISRUPTED_TAINT)]));
+        if let Some(node) = &mut stage.node {
+            merge(node, json!({ "metadata": { "labels": { names::EXCLUDE_BALANCERS: "karpenter" } } }));
+        }
+        stage
+    }
+
     fn deleted(self) -> Self {
         self.with(json!({ "metadata": { "deletionTimestamp": at(50) } }))
     }
@@ -198,8 +207,10 @@ fn a_held_node_is_released_when_its_pods_are_there_or_had_their_time() {
 #[test]
 fn a_claim_goes_node_by_node_and_the_instance_before_the_claim() {
     let shut = json!([taint(names::DISRUPTED_TAINT)]);
+    // What is being replaced is shut already, and balancers know nothing of it yet.
+    assert_eq!(Stage::new().registered(shut).deleted().step(51), "shut");
     assert_eq!(Stage::new().registered(json!([])).deleted().step(51), "shut");
-    let full = || Stage::new().registered(shut.clone()).deleted();
+    let full = || Stage::new().shut().deleted();
     assert_eq!(full().pod(json!({})).step(51), "evict");
     let leaving = json!({ "metadata": { "deletionTimestamp": at(50) } });
     assert_eq!(full().pod(leaving).step(51), "draining");
@@ -231,7 +242,7 @@ fn an_instance_that_nobody_wrote_down_is_looked_for() {
 #[test]
 fn a_grace_period_becomes_a_deadline_and_the_deadline_forces() {
     let grace = json!({ "spec": { "terminationGracePeriod": "60s" } });
-    let stage = || Stage::new().registered(json!([taint(names::DISRUPTED_TAINT)])).with(grace.clone()).deleted();
+    let stage = || Stage::new().shut().with(grace.clone()).deleted();
     assert_eq!(stage().step(51), "deadline");
     let written = json!({ "metadata": { "annotations": { names::TERMINATION_TIMESTAMP: at(110).to_string() } } });
     let keep = json!({ "metadata": { "annotations": { names::DO_NOT_DISRUPT: "true" } },
@@ -249,7 +260,7 @@ fn every_write_names_the_version_that_it_was_decided_upon() {
         Stage::new().holding(&["Launched"]).joined(json!({})),
         Stage::new().registered(json!([taint(names::RESERVED_TAINT)])),
         Stage::new().registered(json!([])).deleted(),
-        Stage::new().registered(json!([taint(names::DISRUPTED_TAINT)])).deleted(),
+        Stage::new().shut().deleted(),
     ];
     for stage in stages {
         let version = match stage.call(60) {

@@ -152,6 +152,9 @@ fn empty() -> Result<Fleet, String> {
         machines: Vec::new(),
         policies: BTreeMap::from([("default".to_owned(), policy)]),
         pod_budgets: Vec::new(),
+        rebalancing: None,
+        lives: Vec::new(),
+        failed: Vec::new(),
     })
 }
 

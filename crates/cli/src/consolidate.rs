@@ -1,9 +1,11 @@
 //! `stowage consolidate` and `stowage explain node`.
 
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::time::Instant;
 
-use stowage_disruption::{Decision, Rules, Stay, apply, decide};
+use stowage_disruption::{Decision, Rebalanced, Rules, Stay, apply, decide, rebalance};
 use stowage_k8s::cluster::Blockers;
 use stowage_model::{Code, Fleet, Price};
 
@@ -31,12 +33,22 @@ pub(crate) fn run(args: &ConsolidateArgs) -> Result<Exit, Failure> {
     let rules = rules(&args.rules, &args.search);
     let watch = Watch::new(args.search.time_limit, args.search.verbose);
     let mut view = View::new(&fleet, &question, now);
+    let mut seen = BTreeSet::from([state(&fleet)]);
     for wave in 1..=MOST_WAVES {
         let decision = decide(&fleet, &rules, now.as_second(), &watch);
-        judge(&decision)?;
-        let next = apply::apply(&fleet, &decision.commands, wave);
-        view.add(&fleet, &decision, &next);
-        if !args.until_stable || decision.commands.is_empty() || watch.interrupted() {
+        let rebalanced = rebalance(&fleet, &decision, &rules.options, now.as_second(), &watch);
+        judge(&decision, &rebalanced)?;
+        let next = apply::apply(&apply::rebalanced(&fleet, &rebalanced), &decision.commands, wave);
+        view.add(&fleet, &decision, &rebalanced, &next);
+        let done = decision.commands.is_empty() && rebalanced.is_empty();
+        if !args.until_stable || done || watch.interrupted() {
+            break;
+        }
+        if !seen.insert(state(&next)) {
+            // Commands alone never do that.
+            view.warn(
+                "methods of the DeschedulerPolicy undo each other, so pods would move for ever; keep fewer of them",
+            );
             break;
         }
         fleet = next;
@@ -53,7 +65,7 @@ pub(crate) fn run(args: &ConsolidateArgs) -> Result<Exit, Failure> {
     };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::output(&e))?;
-    Ok(match (watch.interrupted(), args.detailed_exitcode && view.has_commands()) {
+    Ok(match (watch.interrupted(), args.detailed_exitcode && view.has_changes()) {
         (true, _) => Exit::Interrupted,
         (_, true) => Exit::Changes,
         _ => Exit::Done,
@@ -61,13 +73,27 @@ pub(crate) fn run(args: &ConsolidateArgs) -> Result<Exit, Failure> {
 }
 
 /// Nothing is shown that the judge refuses.
-fn judge(decision: &Decision) -> Result<(), Failure> {
-    match stowage_verify::check_plan(&decision.what_if.problem, &decision.plan).first() {
+fn judge(decision: &Decision, rebalanced: &Rebalanced) -> Result<(), Failure> {
+    let own = [(&decision.what_if.problem, &decision.plan)];
+    let answers = own.into_iter().chain(rebalanced.answers.iter().map(|(problem, plan)| (problem, plan)));
+    match answers.flat_map(|(problem, plan)| stowage_verify::check_plan(problem, plan)).next() {
         None => Ok(()),
         Some(fault) => {
             Err(Failure::fault(&format!("the decision breaks a rule, so it is not shown: {fault}; please report it")))
         }
     }
+}
+
+/// What tells two states of one replay apart.
+fn state(fleet: &Fleet) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let name = |home: Option<u32>| home.map(|home| fleet.problem.nodes[home as usize].name.as_str());
+    fleet.homes.iter().for_each(|home| name(*home).hash(&mut hasher));
+    fleet.problem.nodes.iter().for_each(|node| node.name.hash(&mut hasher));
+    fleet.failed.len().hash(&mut hasher);
+    // Pods that are made anew in their places are no longer old.
+    fleet.lives.iter().for_each(|life| (life.created, life.restarts).hash(&mut hasher));
+    hasher.finish()
 }
 
 pub(crate) fn blockers(choice: BlockerChoice) -> Blockers {
@@ -103,7 +129,7 @@ pub(crate) fn explain(
     };
     let watch = Watch::new(search.time_limit, search.verbose);
     let decision = decide(&fleet, &rules(args, search), now.as_second(), &watch);
-    judge(&decision)?;
+    judge(&decision, &Rebalanced::default())?;
     Ok(describe(&fleet, &decision, index))
 }
 

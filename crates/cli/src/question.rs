@@ -49,10 +49,11 @@ pub(crate) fn pose_fleet(
 ) -> Result<(Fleet, Question), Failure> {
     let nobody = BTreeSet::new();
     let (mut fleet, mut question) = ask(args, machines, |cluster, question| {
-        cluster.fleet(FleetSettings { question, blockers, now, nominated: &nobody })
+        cluster.fleet(FleetSettings { question, blockers, now, nominated: &nobody, rebalancing: None })
     })?;
     fleet.problem.min_alternatives = min_alternatives;
     choose(&mut fleet.problem, args);
+    question.warnings.extend(fleet.rebalancing.iter().flat_map(|all| all.notes.iter().cloned()));
     // The catalogue's zones and prices are known: what they were taken for is told with them.
     question.problem = fleet.problem.with(Vec::new(), Vec::new());
     Ok((fleet, question))

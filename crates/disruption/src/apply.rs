@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stowage_model::fleet::{Fleet, Machine};
-use stowage_model::{Node, Resources};
+use stowage_model::{Life, Node, Resources};
 
 use crate::command::{Command, Target};
+use crate::rebalance::Rebalanced;
 
 /// Carries out `commands` of one decision; `wave` tells new nodes' names apart.
 pub fn apply(fleet: &Fleet, commands: &[Command], wave: usize) -> Fleet {
@@ -43,7 +44,38 @@ pub fn apply(fleet: &Fleet, commands: &[Command], wave: usize) -> Fleet {
         care: fleet.care.clone(),
         policies: fleet.policies.clone(),
         pod_budgets: fleet.pod_budgets.clone(),
+        rebalancing: fleet.rebalancing.clone(),
+        lives: lives_after(fleet, commands.iter().flat_map(|command| &command.moves).map(|(pod, _)| *pod)),
+        failed: fleet.failed.clone(),
     }
+}
+
+/// Moves the pods of a rebalancing to where there is room for them, and takes away
+/// what has failed.
+pub fn rebalanced(fleet: &Fleet, done: &Rebalanced) -> Fleet {
+    let mut next = fleet.clone();
+    for moved in &done.relocations {
+        let to = next.problem.nodes.binary_search_by(|node| node.name.cmp(&moved.to)).ok();
+        next.homes[moved.pod as usize] = to.map(|to| to as u32);
+    }
+    next.lives = lives_after(fleet, done.relocations.iter().map(|moved| moved.pod));
+    let gone = |namespace: &str, name: &str| {
+        done.removals.iter().any(|removal| removal.namespace == namespace && removal.name == name)
+    };
+    next.failed.retain(|pod| !gone(&pod.namespace, &pod.name));
+    next
+}
+
+/// A pod that moves is made anew: it has no history.
+fn lives_after(fleet: &Fleet, moved: impl Iterator<Item = u32>) -> Vec<Life> {
+    let mut lives = fleet.lives.clone();
+    for pod in moved {
+        if let Some(life) = lives.get_mut(pod as usize) {
+            let (kin, labels) = (life.kin.clone(), life.labels.clone());
+            *life = Life { kin, labels, ..Life::default() };
+        }
+    }
+    lives
 }
 
 /// A new node, as if it had been there for ever.

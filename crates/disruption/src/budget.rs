@@ -18,7 +18,7 @@ pub struct Allowance {
     pods: Vec<u32>,
 }
 
-const REASONS: [Reason; 3] = [Reason::Empty, Reason::Drifted, Reason::Underutilized];
+const REASONS: [Reason; 4] = [Reason::Empty, Reason::Drifted, Reason::Underutilized, Reason::Rebalanced];
 
 impl Allowance {
     /// What the budgets of a fleet leave at a point in time, in seconds since 1970.
@@ -43,6 +43,20 @@ impl Allowance {
         self.nodes.get(&(pool.to_owned(), reason)).copied().unwrap_or(0)
     }
 
+    /// How many pods of a PodDisruptionBudget may still go.
+    pub fn left_of(&self, budget: u32) -> u32 {
+        self.pods.get(budget as usize).copied().unwrap_or(0)
+    }
+
+    /// Draws one pod on its PodDisruptionBudgets.
+    pub fn draw(&mut self, budgets: &[u32]) {
+        for budget in budgets {
+            if let Some(left) = self.pods.get_mut(*budget as usize) {
+                *left = left.saturating_sub(1);
+            }
+        }
+    }
+
     /// Takes a node with its pods' PodDisruptionBudgets, or leaves everything as it is.
     /// A node may draw more pods of a budget than it has left, since a drain waits for
     /// each; the next node then has to wait for the next decision.
@@ -54,11 +68,7 @@ impl Allowance {
         if let Some(budget) = pods.iter().flatten().find(used_up) {
             return Err(Short::Pods(*budget));
         }
-        for budget in pods.iter().flatten() {
-            if let Some(left) = self.pods.get_mut(*budget as usize) {
-                *left = left.saturating_sub(1);
-            }
-        }
+        pods.iter().for_each(|budgets| self.draw(budgets));
         // Every reason's budget is a cap on how many nodes are going at once.
         for reason in REASONS {
             if let Some(count) = self.nodes.get_mut(&(pool.to_owned(), reason)) {

@@ -14,6 +14,8 @@ pub enum Reason {
     Drifted,
     /// Its pods cost less elsewhere.
     Underutilized,
+    /// It stays, and some of its pods move.
+    Rebalanced,
 }
 
 impl Reason {
@@ -23,6 +25,8 @@ impl Reason {
             Self::Empty => "Empty",
             Self::Drifted => "Drifted",
             Self::Underutilized => "Underutilized",
+            // Not among the reasons that budgets can name: those for all count.
+            Self::Rebalanced => "Rebalanced",
         }
     }
 }
@@ -105,6 +109,7 @@ pub(crate) fn block(look: &Look<'_>, reason: Reason) -> Option<Block> {
     }
     match reason {
         Reason::Drifted => is_static(look).or_else(|| if look.machine.forceful { None } else { pods(look) }),
+        Reason::Rebalanced => None,
         Reason::Empty => [is_static, quiet].iter().find_map(|rule| rule(look)),
         Reason::Underutilized => CONSOLIDATION.iter().find_map(|rule| rule(look)).or_else(|| only_empty(look)),
     }

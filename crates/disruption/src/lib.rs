@@ -7,6 +7,7 @@
 //!       ├ search      the set of nodes whose removal is worth most
 //!       ├ command     independent moves: delete, or replace m by n
 //!       ├ stay        why each other node stays, in dollars
+//!       ├ rebalance   pods that move though their nodes stay
 //!       └ static_drift  what static pools renew one for one
 //! ```
 //!
@@ -21,6 +22,7 @@ pub mod budget;
 pub mod candidate;
 pub mod command;
 mod decide;
+pub mod rebalance;
 mod search;
 mod static_drift;
 pub mod stay;
@@ -29,6 +31,7 @@ mod what_if;
 pub use candidate::{Block, Reason};
 pub use command::Command;
 pub use decide::{Decision, Rules, confirm, decide};
+pub use rebalance::{Rebalanced, rebalance};
 pub use static_drift::static_drift;
 pub use stay::Stay;
 pub use what_if::WhatIf;

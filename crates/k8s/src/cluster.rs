@@ -11,6 +11,7 @@ mod expand;
 mod fleet;
 mod guard;
 mod intake;
+mod life;
 mod pods;
 mod snapshot;
 mod topology;
@@ -25,7 +26,8 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::CSINodeDriver;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use stowage_model::{Code, NodePool, ResourceName};
+use stowage_model::life::{Condition, Kin};
+use stowage_model::{Code, NodePool, Rebalancing, ResourceName};
 
 use crate::error::ObjectError;
 use crate::intern::Interner;
@@ -42,6 +44,7 @@ pub use pods::PodState;
 pub use snapshot::{Assembled, Notes, Replan, Settings};
 
 use guard::Guard;
+use life::FailedRecord;
 use pods::{Bare, PodRecord};
 
 /// The most nodes that a static pool is taken to be waiting for.
@@ -52,10 +55,14 @@ const MOST_STATIC: usize = 100_000;
 pub struct Cluster {
     pods: Vec<PodRecord>,
     shapes: Interner<lower::pod::LoweredPod>,
-    label_sets: Interner<BTreeMap<String, String>>,
+    label_sets: Interner<Arc<BTreeMap<String, String>>>,
     names: Interner<Arc<str>>,
     owners: Interner<Bare>,
     guards: Interner<Guard>,
+    kins: Interner<Arc<Kin>>,
+    pod_conditions: Interner<Arc<Condition>>,
+    failed: Vec<FailedRecord>,
+    rebalancing: Option<Rebalancing>,
     nodes: BTreeMap<String, Node>,
     claims: BTreeMap<String, v1::NodeClaim>,
     /// As written, for what lowering leaves out.
@@ -225,6 +232,11 @@ impl Cluster {
                 self.pod_budgets.insert(key, *o);
                 Ok(())
             }
+            Object::DeschedulerPolicy(o) => {
+                self.remember("DeschedulerPolicy", "", "")?;
+                self.rebalancing = Some(o.rebalancing()?);
+                Ok(())
+            }
             Object::PodTemplate(o) => {
                 let key = self.once("PodTemplate", &o.metadata)?;
                 self.pod_templates.insert(key, *o);
@@ -259,6 +271,11 @@ impl Cluster {
             field: "metadata.name".to_owned(),
             message: "is in the input twice; remove one of the two".to_owned(),
         })
+    }
+
+    /// What a DeschedulerPolicy in the input asks for.
+    pub fn rebalancing(&self) -> Option<&Rebalancing> {
+        self.rebalancing.as_ref()
     }
 
     /// The pools that nodes can be launched from.

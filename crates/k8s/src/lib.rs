@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod conditions;
+pub mod descheduler;
 pub mod drift;
 pub mod duration;
 pub mod error;

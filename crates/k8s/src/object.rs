@@ -13,6 +13,7 @@ use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use serde::Deserialize;
 use stowage_model::Code;
 
+use crate::descheduler::DeschedulerPolicy;
 use crate::error::ObjectError;
 use crate::scheduler_configuration::KubeSchedulerConfiguration;
 use crate::v1;
@@ -105,6 +106,7 @@ objects! {
     Ec2NodeClass(v1::Ec2NodeClass) = "karpenter.k8s.aws", "EC2NodeClass";
     KwokNodeClass(v1::KwokNodeClass) = "karpenter.kwok.sh", "KWOKNodeClass";
     SchedulerConfiguration(KubeSchedulerConfiguration) = "kubescheduler.config.k8s.io", "KubeSchedulerConfiguration";
+    DeschedulerPolicy(DeschedulerPolicy) = "descheduler", "DeschedulerPolicy";
     CapacityBuffer(v1::CapacityBuffer) = "autoscaling.x-k8s.io", "CapacityBuffer";
 }
 
@@ -117,7 +119,7 @@ fn read<T: for<'de> Deserialize<'de>>(header: &Header, json: &str) -> Result<T, 
         message,
     };
     // A configuration file is the only one of its kind.
-    let named = header.kind != "KubeSchedulerConfiguration";
+    let named = !["KubeSchedulerConfiguration", "DeschedulerPolicy"].contains(&header.kind.as_str());
     if named && header.metadata.name.as_deref().is_none_or(str::is_empty) {
         return Err(refuse("metadata.name".to_owned(), "is missing; give the object a name".to_owned()));
     }

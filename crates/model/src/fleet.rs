@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::life::{Failed, Life};
 use crate::problem::Problem;
+use crate::rebalancing::Rebalancing;
 
 /// A cluster as disruption sees it.
 #[derive(Clone, Debug)]
@@ -21,6 +23,12 @@ pub struct Fleet {
     pub policies: BTreeMap<String, Policy>,
     /// PodDisruptionBudgets, with what each still allows.
     pub pod_budgets: Vec<PodBudget>,
+    /// What is done about pods that are badly placed though their nodes stay.
+    pub rebalancing: Option<Rebalancing>,
+    /// What each pod of the problem has been through; empty unless it is rebalanced.
+    pub lives: Vec<Life>,
+    /// Pods that have failed and are still there.
+    pub failed: Vec<Failed>,
 }
 
 /// A PodDisruptionBudget.

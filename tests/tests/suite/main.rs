@@ -11,6 +11,7 @@ mod explain;
 mod generated;
 mod harness;
 mod plan;
+mod rebalance;
 mod relations;
 mod replay;
 mod tidy;

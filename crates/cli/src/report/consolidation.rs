@@ -1,6 +1,7 @@
 //! A consolidation as data, from which the text and the page are made.
 
 mod page;
+mod rebalancing;
 mod text;
 
 use std::collections::BTreeMap;
@@ -8,13 +9,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use stowage_disruption::command::Target;
-use stowage_disruption::{Command, Decision};
+use stowage_disruption::{Command, Decision, Rebalanced};
 use stowage_model::fleet::EVICTION;
 use stowage_model::{Fleet, Price, labels};
 
 use crate::question::Question;
 
 pub(crate) use page::page;
+use rebalancing::{KeptView, RelocationView};
 pub(crate) use text::text;
 
 /// Everything that is told.
@@ -58,6 +60,10 @@ struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     gap_millionths: Option<i64>,
     commands: usize,
+    /// Pods that move by rebalancing alone.
+    relocations: usize,
+    /// Failed pods that are taken away.
+    removals: usize,
     evictions: usize,
 }
 
@@ -69,6 +75,12 @@ struct Wave {
     #[serde(serialize_with = "dollars")]
     hourly_price_after: Price,
     commands: Vec<CommandView>,
+    /// Pods that move though their nodes stay, or are taken away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    relocations: Vec<RelocationView>,
+    /// Pods that a method would move and that stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<KeptView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -176,7 +188,7 @@ impl View {
     }
 
     /// Adds a decision and what it leaves.
-    pub(crate) fn add(&mut self, fleet: &Fleet, decision: &Decision, next: &Fleet) {
+    pub(crate) fn add(&mut self, fleet: &Fleet, decision: &Decision, rebalanced: &Rebalanced, next: &Fleet) {
         let summary = &mut self.summary;
         if self.waves.is_empty() {
             summary.hourly_price = decision.price;
@@ -189,10 +201,18 @@ impl View {
         let over = i128::from(decision.after.nanos()) - floor;
         summary.gap_millionths = (floor > 0).then(|| i64::try_from(over * 1_000_000 / floor).unwrap_or(i64::MAX));
         summary.commands += decision.commands.len();
-        summary.evictions += decision.commands.iter().map(|command| command.moves.len()).sum::<usize>();
-        if !decision.commands.is_empty() || self.waves.is_empty() {
-            let commands = decision.commands.iter().map(|command| view(fleet, command)).collect();
-            self.waves.push(Wave { hourly_price: decision.price, hourly_price_after: decision.after, commands });
+        summary.relocations += rebalanced.relocations.len();
+        summary.removals += rebalanced.removals.len();
+        let moved = decision.commands.iter().map(|command| command.moves.len()).sum::<usize>();
+        summary.evictions += moved + rebalanced.relocations.len();
+        if !decision.commands.is_empty() || !rebalanced.is_empty() || self.waves.is_empty() {
+            self.waves.push(Wave {
+                hourly_price: decision.price,
+                hourly_price_after: decision.after,
+                commands: decision.commands.iter().map(|command| view(fleet, command)).collect(),
+                relocations: rebalancing::relocations(fleet, rebalanced),
+                kept: rebalancing::kept(rebalanced),
+            });
         }
         let why =
             |(node, stay): (&String, &stowage_disruption::Stay)| StayView { node: node.clone(), why: stay.to_string() };
@@ -205,8 +225,13 @@ impl View {
         self.timings = Some(Timings { read_seconds, decide_seconds });
     }
 
-    pub(crate) fn has_commands(&self) -> bool {
-        self.summary.commands > 0
+    /// Adds something that whoever asked should know.
+    pub(crate) fn warn(&mut self, text: &str) {
+        self.warnings.push(text.to_owned());
+    }
+
+    pub(crate) fn has_changes(&self) -> bool {
+        self.summary.commands + self.summary.relocations + self.summary.removals > 0
     }
 }
 

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use stowage_model::fleet::{Care, Fleet, Hold, Machine, PodBudget};
-use stowage_model::labels;
+use stowage_model::{Life, Rebalancing, labels};
 
-use super::guard::LeftAlone;
 use super::pods::{PodRecord, PodState};
 use super::snapshot::{Assembled, Notes};
 use super::{Cluster, Settings};
@@ -36,12 +35,15 @@ pub struct FleetSettings<'a> {
     pub now: Timestamp,
     /// Claims, by name, that pods are expected on.
     pub nominated: &'a BTreeSet<String>,
+    /// What is done about pods that are badly placed; what the input says where absent.
+    pub rebalancing: Option<&'a Rebalancing>,
 }
 
 impl Cluster {
     /// What disruption decides upon.
     pub fn fleet(&self, settings: FleetSettings<'_>) -> Result<(Fleet, Notes), ObjectError> {
-        let FleetSettings { question, blockers, now, nominated } = settings;
+        let FleetSettings { question, blockers, now, nominated, rebalancing } = settings;
+        let rebalancing = rebalancing.or(self.rebalancing.as_ref()).map(|all| self.named(all));
         let claims = self.claims_by_node();
         let ours = |name: &str| claims.contains_key(name);
         let Assembled { problem, lifted, notes } = self.problem(Settings { lifted: &ours, ..question })?;
@@ -51,11 +53,16 @@ impl Cluster {
             problem.pods.iter().enumerate().map(|(i, pod)| ((&*pod.namespace, &*pod.name), i)).collect();
         let mut homes = vec![None; problem.pods.len()];
         let mut care = vec![Care::default(); problem.pods.len()];
+        let mut lives = if rebalancing.is_some() { vec![Life::default(); problem.pods.len()] } else { Vec::new() };
         let budgets = self.pod_budgets();
         for one in &lifted {
             let Some(pod) = index.get(&(&*one.pod.0, &*one.pod.1)) else { continue };
             homes[*pod] = place.get(one.node.as_str()).copied();
-            care[*pod] = self.care(&self.pods[one.record], &budgets, blockers, now);
+            let record = &self.pods[one.record];
+            care[*pod] = self.care(record, &budgets, blockers, now);
+            if let Some(life) = lives.get_mut(*pod) {
+                *life = self.life(record);
+            }
         }
         let held = self.held_by_fixed_pods(now);
         let machines = problem
@@ -72,7 +79,9 @@ impl Cluster {
         let policies =
             self.pool_objects.iter().map(|(name, pool)| (name.clone(), lower::disruption::policy(pool))).collect();
         let pod_budgets = budgets.iter().map(|(name, _, allowed)| PodBudget { name: name.clone(), allowed: *allowed });
-        let fleet = Fleet { homes, care, machines, policies, pod_budgets: pod_budgets.collect(), problem };
+        let failed = if rebalancing.is_some() { self.failed_pods(now) } else { Vec::new() };
+        let pod_budgets = pod_budgets.collect();
+        let fleet = Fleet { homes, care, machines, policies, pod_budgets, rebalancing, lives, failed, problem };
         Ok((fleet, notes))
     }
 
@@ -168,11 +177,7 @@ impl Cluster {
     }
 
     fn is_left_alone(&self, pod: &PodRecord, now: Timestamp) -> bool {
-        match self.guards.get(pod.guard).left_alone {
-            LeftAlone::No => false,
-            LeftAlone::Until(end) => now < end,
-            LeftAlone::Forever => true,
-        }
+        self.guards.get(pod.guard).left_alone.at(now)
     }
 
     fn care(&self, pod: &PodRecord, budgets: &[Covering<'_>], blockers: Blockers, now: Timestamp) -> Care {

@@ -15,6 +15,16 @@ pub(super) enum LeftAlone {
     Forever,
 }
 
+impl LeftAlone {
+    pub(super) fn at(self, now: Timestamp) -> bool {
+        match self {
+            Self::No => false,
+            Self::Until(end) => now < end,
+            Self::Forever => true,
+        }
+    }
+}
+
 /// Protection of one pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Guard {
@@ -61,11 +71,11 @@ impl Guard {
     }
 }
 
-fn priority(pod: &Pod) -> i32 {
+pub(super) fn priority(pod: &Pod) -> i32 {
     pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0)
 }
 
-fn is_local(volume: &Volume) -> bool {
+pub(super) fn is_local(volume: &Volume) -> bool {
     let on_disk = |medium: Option<&str>| medium != Some("Memory");
     volume.host_path.is_some() || volume.empty_dir.as_ref().is_some_and(|dir| on_disk(dir.medium.as_deref()))
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use stowage_model::Resources;
 
-use super::Cluster;
 use super::guard::Guard;
+use super::life::{FailedRecord, Past};
+use super::{Cluster, guard};
 use crate::error::ObjectError;
 use crate::lower;
 use crate::lower::workload::controllers;
@@ -51,6 +52,7 @@ pub(super) struct PodRecord {
     pub(super) state: PodState,
     /// Index of what protects it.
     pub(super) guard: u32,
+    pub(super) past: Past,
 }
 
 /// Kind and name of a controller; empty for bare pods.
@@ -91,6 +93,11 @@ fn state(pod: &Pod) -> PodState {
     }
 }
 
+fn has_failed(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    phase == Some("Failed") && pod.metadata.deletion_timestamp.is_none()
+}
+
 /// The node that pre-emption is making room on.
 fn nominated(pod: &Pod) -> Option<&str> {
     pod.status.as_ref().and_then(|s| s.nominated_node_name.as_deref()).filter(|name| !name.is_empty())
@@ -102,6 +109,13 @@ impl Cluster {
         let name: Box<str> = pod.metadata.name.as_deref().unwrap_or_default().into();
         let state = state(pod);
         if state == PodState::Finished {
+            if has_failed(pod) {
+                let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+                let (held, priority) = (Guard::of(pod).left_alone, guard::priority(pod));
+                let (labels, past) = (self.label_sets.index(workload_labels(pod).into()), self.past(pod));
+                let namespace = self.names.index(namespace);
+                self.failed.push(FailedRecord { namespace, name, node, priority, held, labels, past });
+            }
             return Ok(());
         }
         let spec = pod.spec.clone().unwrap_or_default();
@@ -112,7 +126,7 @@ impl Cluster {
             namespace: self.names.index(namespace),
             name,
             shape: self.shapes.index(lowered),
-            labels: self.label_sets.index(workload_labels(pod)),
+            labels: self.label_sets.index(workload_labels(pod).into()),
             owner: self.owners.index(Bare { kind, name: owner }),
             node: spec
                 .node_name
@@ -122,6 +136,7 @@ impl Cluster {
                 .map(|n| self.names.index(n.into())),
             state,
             guard: self.guards.index(Guard::of(pod)),
+            past: self.past(pod),
         };
         self.pods.push(record);
         Ok(())

@@ -51,6 +51,14 @@ pub(crate) fn page(view: &View) -> String {
                 command.disruption_cost
             );
         }
+        for moved in &wave.relocations {
+            let _ = write!(
+                body,
+                "<tr><td>{}</td><td class=\"wrap\">{}</td><td></td><td></td><td class=\"n\"></td></tr>",
+                moved.method,
+                html::escape(&moved.what())
+            );
+        }
         body.push_str("</table></div>");
     }
     if !view.stay.is_empty() {

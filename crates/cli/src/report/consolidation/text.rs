@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{View, count, month};
+use super::{View, count, month, rebalancing};
 
 /// Rows that the short form shows of a list.
 const SHORT: usize = 12;
@@ -40,9 +40,10 @@ pub(crate) fn text(view: &View, wide: bool) -> String {
             }
         }
         rest(&mut text, wave.commands.len(), most);
+        rebalancing::text(&mut text, &wave.relocations, &wave.kept, most);
     }
     let summary = &view.summary;
-    if summary.commands == 0 {
+    if !view.has_changes() {
         text.push_str("nothing to do\n");
     }
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -97,7 +98,7 @@ pub(crate) fn text(view: &View, wide: bool) -> String {
     text
 }
 
-fn rest(text: &mut String, all: usize, most: usize) {
+pub(super) fn rest(text: &mut String, all: usize, most: usize) {
     if all > most {
         let _ = writeln!(text, "  … and {} more (-o wide shows all)", all - most);
     }

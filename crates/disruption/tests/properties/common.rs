@@ -185,6 +185,9 @@ pub fn fleet(setting: &Setting) -> Fleet {
         machines,
         policies: BTreeMap::from([("default".to_owned(), policy)]),
         pod_budgets: vec![PodBudget { name: "default/budget".to_owned(), allowed: setting.pod_budget }],
+        rebalancing: None,
+        lives: Vec::new(),
+        failed: Vec::new(),
         problem,
     }
 }

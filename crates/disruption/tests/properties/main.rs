@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at what must not happen")]
 
 mod common;
+mod rebalancing;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,6 +6,7 @@ mod failures;
 mod growth;
 mod limits;
 mod manifests;
+mod rebalancing;
 mod statics;
 mod takeover;
 
@@ -61,6 +62,7 @@ pub fn all() -> Vec<(&'static str, Value, Scenario)> {
         ("a budget holds a drain up", quick(), failures::a_budget_holds_a_drain_up),
         ("two nodes become one", quick(), consolidation::two_nodes_become_one),
         ("many nodes become few", quick(), consolidation::many_nodes_become_few),
+        ("pods share a node that came back", quick(), rebalancing::pods_share_a_node_that_came_back),
         ("drift replaces every node", quick(), consolidation::drift_replaces_every_node),
         ("a new image replaces every node", quick(), consolidation::a_new_image_replaces_every_node),
         (

@@ -6,15 +6,16 @@
 
 pub(crate) mod act;
 pub mod order;
+mod rebalance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use stowage_disruption::{Block, Command, Decision, Reason, Rules, Stay, confirm, decide};
+use stowage_disruption::{Block, Command, Decision, Reason, Rebalanced, Rules, Stay, confirm, decide};
 use stowage_k8s::cluster::{Blockers, FleetSettings};
-use stowage_model::Fleet;
+use stowage_model::{Fleet, Rebalancing};
 use stowage_solver::Options;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -39,6 +40,10 @@ pub struct Disruption {
     pub rules: Rules,
     /// Whose rules hold nodes.
     pub blockers: Blockers,
+    /// What is done about pods that are badly placed though their nodes stay.
+    pub rebalancing: Option<Rebalancing>,
+    /// Between two rebalancings.
+    pub rebalance_period: Duration,
 }
 
 impl Default for Disruption {
@@ -49,12 +54,18 @@ impl Default for Disruption {
             validation: Duration::from_secs(5),
             rules: Rules::default(),
             blockers: Blockers::default(),
+            rebalancing: None,
+            rebalance_period: Duration::from_secs(300),
         }
     }
 }
 
-/// Sets of nodes that a decision chose, and when.
-type Proposal = (Instant, Vec<Set>);
+/// What a decision chose: sets of nodes, and pods on nodes that stay.
+#[derive(Default)]
+struct Chosen {
+    sets: Vec<Set>,
+    moved: BTreeSet<rebalance::Moved>,
+}
 
 /// The nodes of one command, and why each goes.
 type Set = Vec<(Reason, String)>;
@@ -62,31 +73,40 @@ type Set = Vec<(Reason, String)>;
 /// Runs until it is dropped.
 pub async fn run(ctx: Arc<Context>) {
     let mut changes = ctx.state.changes();
-    let mut proposal: Option<Proposal> = None;
+    let mut proposal: Option<(Instant, Chosen)> = None;
     let mut last: Option<Instant> = None;
+    let mut rebalanced: Option<Instant> = None;
     loop {
         let view = ctx.state.view();
         let busy = carry_on(&ctx, &view).await;
-        let chosen = &ctx.settings.disruption;
-        let due = last.is_none_or(|at| at.elapsed() >= chosen.period);
+        let settings = &ctx.settings.disruption;
+        let due = last.is_none_or(|at| at.elapsed() >= settings.period);
         match proposal.take() {
             // A command that has only just begun is seen before the next is decided.
+            Some((_, chosen)) if busy && !chosen.moved.is_empty() => rebalanced = None,
             _ if busy => {}
-            Some((at, sets)) if at.elapsed() < chosen.validation => proposal = Some((at, sets)),
-            Some((_, sets)) => {
-                if let Some(answer) = ask(&ctx, &view, Some(sets)).await {
+            Some((at, chosen)) if at.elapsed() < settings.validation => proposal = Some((at, chosen)),
+            Some((_, Chosen { sets, moved })) => {
+                if let Some(answer) = ask(&ctx, &view, Some(sets), !moved.is_empty()).await {
                     act::begin(&ctx, &view, &answer).await;
+                    rebalance::begin(&ctx, &view, &answer, &moved).await;
                 }
             }
-            None if due && chosen.enabled => {
+            None if due && settings.enabled => {
                 last = Some(Instant::now());
-                if let Some(Answer { decision, .. }) = ask(&ctx, &view, None).await {
-                    explain(&ctx, &view, &decision).await;
-                    ctx.metrics.decided(&decision);
+                let rebalances = rebalanced.is_none_or(|at| at.elapsed() >= settings.rebalance_period);
+                if rebalances {
+                    rebalanced = last;
+                }
+                if let Some(answer) = ask(&ctx, &view, None, rebalances).await {
+                    explain(&ctx, &view, &answer.decision).await;
+                    ctx.metrics.decided(&answer.decision);
                     let set = |c: &Command| c.reasons.iter().copied().zip(c.remove.iter().cloned()).collect();
-                    let sets: Vec<Set> = decision.commands.iter().map(set).collect();
+                    let sets: Vec<Set> = answer.decision.commands.iter().map(set).collect();
+                    let moved = rebalance::moved(&answer);
                     let acts = !ctx.settings.dry_run && !ctx.settings.frozen;
-                    proposal = (acts && !sets.is_empty()).then(|| (Instant::now(), sets));
+                    let some = !sets.is_empty() || !moved.is_empty();
+                    proposal = (acts && some).then(|| (Instant::now(), Chosen { sets, moved }));
                 }
             }
             None => {}
@@ -106,6 +126,9 @@ pub async fn run(ctx: Arc<Context>) {
 async fn carry_on(ctx: &Context, view: &View) -> bool {
     let creating = locked(&ctx.creating).clone();
     let steps = order::steps(view, &creating, ctx.clock.now());
+    if !ctx.settings.dry_run {
+        rebalance::open(ctx, view).await;
+    }
     if ctx.settings.dry_run || steps.is_empty() {
         return false;
     }
@@ -119,13 +142,15 @@ async fn carry_on(ctx: &Context, view: &View) -> bool {
 /// A decision, with what it was made upon.
 struct Answer {
     decision: Decision,
+    rebalanced: Rebalanced,
     fleet: Fleet,
     gathered: Arc<Gathered>,
 }
 
-/// Asks about the cluster as it is: everything, or whether some sets still hold.
-async fn ask(ctx: &Context, view: &View, sets: Option<Vec<Set>>) -> Option<Answer> {
-    let (fleet, gathered) = match fleet(ctx, view) {
+/// Asks about the cluster as it is: everything, or whether some sets still hold; and
+/// which pods are to move, if it `rebalances`.
+async fn ask(ctx: &Context, view: &View, sets: Option<Vec<Set>>, rebalances: bool) -> Option<Answer> {
+    let (fleet, gathered) = match fleet(ctx, view, rebalances) {
         Ok(known) => known,
         Err(why) => {
             warn!(%why, "nothing is disrupted before this is mended");
@@ -139,28 +164,38 @@ async fn ask(ctx: &Context, view: &View, sets: Option<Vec<Set>>) -> Option<Answe
         let options = Options { threads: settings.threads, ..settings.disruption.rules.options.clone() };
         let rules = Rules { options, ..settings.disruption.rules.clone() };
         let watch = Deadline(started + settings.plan_time);
-        let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match &sets {
-            Some(sets) => confirm(&fleet, &rules, now, &watch, sets),
-            None => decide(&fleet, &rules, now, &watch),
+        let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let decision = match &sets {
+                Some(sets) => confirm(&fleet, &rules, now, &watch, sets),
+                None => decide(&fleet, &rules, now, &watch),
+            };
+            let rebalanced = stowage_disruption::rebalance(&fleet, &decision, &rules.options, now, &watch);
+            (decision, rebalanced)
         }));
-        decided.map(|decision| (decision, fleet))
+        decided.map(|(decision, rebalanced)| (decision, rebalanced, fleet))
     });
-    let Ok(Ok((decision, fleet))) = solved.await else {
+    let Ok(Ok((decision, rebalanced, fleet))) = solved.await else {
         warn!("the search for a cheaper arrangement panicked; please report it with a snapshot");
         return None;
     };
     ctx.metrics.decision_took(started.elapsed().as_secs_f64());
     // The judge looks at every decision: one that breaks a rule is none.
-    let faults = stowage_verify::check_plan(&decision.what_if.problem, &decision.plan);
-    if let Some(fault) = faults.first() {
+    if let Some(fault) = fault(&decision, &rebalanced) {
         warn!(%fault, "a decision breaks a rule and is dropped; please report it with a snapshot");
         return None;
     }
-    Some(Answer { decision, fleet, gathered })
+    Some(Answer { decision, rebalanced, fleet, gathered })
+}
+
+/// What the judge says.
+fn fault(decision: &Decision, rebalanced: &Rebalanced) -> Option<stowage_verify::Violation> {
+    let own = [(&decision.what_if.problem, &decision.plan)];
+    let answers = own.into_iter().chain(rebalanced.answers.iter().map(|(problem, plan)| (problem, plan)));
+    answers.flat_map(|(problem, plan)| stowage_verify::check_plan(problem, plan)).next()
 }
 
 /// The cluster as disruption sees it, and what it could launch.
-pub(crate) fn fleet(ctx: &Context, view: &View) -> Result<(Fleet, Arc<Gathered>), String> {
+pub(crate) fn fleet(ctx: &Context, view: &View, rebalances: bool) -> Result<(Fleet, Arc<Gathered>), String> {
     let nominated = ctx.nominations(view);
     let mut expected: BTreeSet<String> = nominated.values().cloned().collect();
     // What the last plan expected is of no account once nobody is moved any more.
@@ -169,8 +204,9 @@ pub(crate) fn fleet(ctx: &Context, view: &View) -> Result<(Fleet, Arc<Gathered>)
     }
     expected.extend(order::awaited(view));
     let (now, blockers) = (ctx.clock.now(), ctx.settings.disruption.blockers);
+    let rebalancing = ctx.settings.disruption.rebalancing.as_ref().filter(|_| rebalances);
     let ((mut fleet, _), gathered) = provisioner::asked(ctx, view, &nominated, |cluster, question| {
-        cluster.fleet(FleetSettings { question, blockers, now, nominated: &expected })
+        cluster.fleet(FleetSettings { question, blockers, now, nominated: &expected, rebalancing })
     })?;
     plan::choose(&mut fleet.problem, &ctx.settings);
     for pool in stowage_disruption::budget::unreadable(&fleet) {

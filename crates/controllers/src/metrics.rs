@@ -209,6 +209,10 @@ impl Metrics {
         self.disruption.ordered(command);
     }
 
+    pub(crate) fn rebalanced(&self, method: &str, result: &str) {
+        self.disruption.rebalanced(method, result);
+    }
+
     pub(crate) fn taken_back(&self, reason: &str) {
         self.disruption.taken_back(reason);
     }

@@ -95,7 +95,7 @@ async fn renew(ctx: &Context, view: &View) {
     if !view.claims.values().any(|claim| drifts(claim)) {
         return;
     }
-    let (fleet, gathered) = match disruption::fleet(ctx, view) {
+    let (fleet, gathered) = match disruption::fleet(ctx, view, false) {
         Ok(known) => known,
         Err(why) => return warn!(%why, "no node of a static pool is renewed before this is mended"),
     };

@@ -50,3 +50,7 @@ pub const REPLACED_BY: &str = "stowage.sh/replaced-by";
 pub const REPLACES: &str = "stowage.sh/replaces";
 /// On a claim whose instance is about to be taken away: when.
 pub const INTERRUPTED: &str = "stowage.sh/interrupted";
+/// On a node that pods were moved from: takes no others for a while.
+pub const REBALANCED_TAINT: &str = "stowage.sh/rebalanced";
+/// On the same node: until when.
+pub const REBALANCED_UNTIL: &str = "stowage.sh/rebalanced-until";

@@ -82,6 +82,12 @@ pub(crate) struct ControllerArgs {
     /// Whose rules say which pods hold a node
     #[arg(long, env = "STOWAGE_BLOCKERS", value_enum, ignore_case = true, default_value_t = BlockerChoice::Karpenter)]
     pub(crate) blockers: BlockerChoice,
+    /// A DeschedulerPolicy (descheduler/v1alpha2): pods that are badly placed move though their nodes stay
+    #[arg(long, env = "STOWAGE_REBALANCE_POLICY", value_name = "FILE")]
+    pub(crate) rebalance_policy: Option<PathBuf>,
+    /// Between two rebalancings
+    #[arg(long, env = "STOWAGE_REBALANCE_INTERVAL", default_value = "5m", value_parser = time)]
+    pub(crate) rebalance_interval: Duration,
     /// A node that is not ready for so long is replaced, with the gate NodeRepair
     #[arg(long, env = "STOWAGE_REPAIR_AFTER", default_value = "30m", value_parser = time)]
     pub(crate) repair_after: Duration,

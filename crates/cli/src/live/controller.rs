@@ -17,13 +17,14 @@ use stowage_controllers::simulated::wire::Remote;
 use stowage_controllers::simulated::{Local, kubelet};
 use stowage_controllers::{Ended, Parts};
 use stowage_disruption::Rules;
-use stowage_model::{MinValues, Preferences};
-use tracing::{error, info};
+use stowage_model::{Code, MinValues, Preferences, Rebalancing};
+use tracing::{error, info, warn};
 
 use super::args::ControllerArgs;
 use super::machines::Machinery;
 use crate::args::{MinValuesChoice, PreferenceChoice};
 use crate::error::{Exit, Failure};
+use crate::input;
 
 pub(super) async fn run(args: &ControllerArgs) -> Result<Exit, Failure> {
     let watcher = super::connect(true).await?;
@@ -46,7 +47,7 @@ pub(super) async fn run(args: &ControllerArgs) -> Result<Exit, Failure> {
         clock,
         provider,
         machines: Arc::new(Machinery::new(&args.machines)?),
-        settings: settings(args),
+        settings: settings(args, rebalancing(args)?),
         metrics: metrics.clone(),
         readiness: readiness.clone(),
         seed: seed(),
@@ -89,7 +90,21 @@ fn seed() -> u64 {
     nanos ^ (u64::from(std::process::id()) << 32)
 }
 
-fn settings(args: &ControllerArgs) -> Settings {
+/// The methods that a policy file asks for.
+fn rebalancing(args: &ControllerArgs) -> Result<Option<Rebalancing>, Failure> {
+    let Some(path) = &args.rebalance_policy else { return Ok(None) };
+    let input = input::read(std::slice::from_ref(path), false)?;
+    let Some(rebalancing) = input.cluster.rebalancing() else {
+        let message = "holds no DeschedulerPolicy (descheduler/v1alpha2)";
+        return Err(Failure::input(Code::InEmpty, &path.display().to_string(), message));
+    };
+    let methods: Vec<&str> = rebalancing.steps.iter().map(|step| step.method.name()).collect();
+    info!(?methods, "pods that are badly placed will move");
+    rebalancing.notes.iter().for_each(|note| warn!("{note}"));
+    Ok(Some(rebalancing.clone()))
+}
+
+fn settings(args: &ControllerArgs, rebalancing: Option<Rebalancing>) -> Settings {
     let terms = Terms {
         duration: args.lease_duration,
         renew_deadline: args.lease_duration * 2 / 3,
@@ -129,6 +144,8 @@ fn settings(args: &ControllerArgs) -> Settings {
                 ..Rules::default()
             },
             blockers: crate::consolidate::blockers(args.blockers),
+            rebalancing,
+            rebalance_period: args.rebalance_interval,
             ..defaults.disruption.clone()
         },
         repair: args.feature_gates.node_repair.then_some(args.repair_after),

@@ -19,6 +19,7 @@ pub(super) struct Disruption {
     failures: Family<Labels, Counter>,
     eligible: Family<Labels, Gauge>,
     staying: Family<Labels, Gauge>,
+    rebalanced: Family<Labels, Counter>,
     price: Gauge<f64, AtomicU64>,
     after: Gauge<f64, AtomicU64>,
     floor: Gauge<f64, AtomicU64>,
@@ -32,6 +33,7 @@ impl Default for Disruption {
             failures: Family::default(),
             eligible: Family::default(),
             staying: Family::default(),
+            rebalanced: Family::default(),
             price: Gauge::default(),
             after: Gauge::default(),
             floor: Gauge::default(),
@@ -60,6 +62,11 @@ impl Disruption {
             "karpenter_voluntary_disruption_eligible_nodes",
             "Nodes that the last decision gives up, by why",
             self.eligible.clone(),
+        );
+        r.register(
+            "stowage_pods_rebalanced",
+            "Pods moved off nodes that stay, by method and by how it went",
+            self.rebalanced.clone(),
         );
         r.register("stowage_nodes_staying", "Nodes that stay, by what keeps them", self.staying.clone());
         r.register("stowage_nodes_price_dollars_per_hour", "What all nodes cost", self.price.clone());
@@ -104,6 +111,10 @@ impl Disruption {
         let decision = if command.launch.is_empty() { "delete" } else { "replace" };
         let labels = labelled(&[("decision", decision), ("reason", command.reason().as_str())]);
         self.decisions.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn rebalanced(&self, method: &str, result: &str) {
+        self.rebalanced.get_or_create(&labelled(&[("method", method), ("result", result)])).inc();
     }
 
     pub(super) fn taken_back(&self, reason: &str) {

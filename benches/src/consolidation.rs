@@ -7,6 +7,9 @@
 //! of a hundred candidates that one new node replaces, then single nodes), replayed
 //! until nothing is left to do: `stowage consolidate --solver first-fit`. Neither
 //! side has budgets here. `--large` adds 2,000 nodes, without the peer.
+//! `--evictions` asks instead how many pods move for the peer's price: the price of an
+//! eviction is raised as long as the cluster ends no dearer than the peer's, and a
+//! relaxation says how few it could be at best.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,13 +17,16 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::Value;
 use stowage_benches::run::Workplace;
-use stowage_benches::{catalogs, cluster, pods};
+use stowage_benches::{catalogs, cluster, evictions, pods};
 
 #[derive(Parser)]
 struct Args {
     /// Also 2,000 nodes
     #[arg(long)]
     large: bool,
+    /// How many pods move for the same price
+    #[arg(long, conflicts_with = "large")]
+    evictions: bool,
     /// Only rows whose name contains this
     #[arg(long, default_value = "")]
     only: String,
@@ -35,6 +41,13 @@ struct Args {
 const HEADER: &str = "\
 | cluster | nodes | pods | $/h | floor | $/h after | ÷ floor | evictions | commands | decisions | s, first decision | peer $/h after | peer evictions | peer commands | peer s, all | evictions ÷ peer |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
+
+const EVICTIONS: &str = "\
+| cluster | $/h | peer $/h after | peer evictions | eviction price | $/h after | evictions | ÷ peer | least possible | ÷ peer |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |";
+
+/// Prices of an eviction that are tried, in dollars per hour.
+const PRICES: [&str; 10] = ["0.005", "0.007", "0.01", "0.014", "0.02", "0.024", "0.028", "0.034", "0.04", "0.05"];
 
 fn main() -> ExitCode {
     match compare(&Args::parse()) {
@@ -59,7 +72,7 @@ fn compare(args: &Args) -> Result<(), String> {
     let place = Workplace::new(&args.out, false)?;
     let types = catalogs::ec2_of("cmr", false, Some("amd64"))?;
     let (small, large) = (bounded(&types, 16), bounded(&types, 64));
-    println!("{HEADER}");
+    println!("{}", if args.evictions { EVICTIONS } else { HEADER });
     let mut rows = Vec::new();
     for (seed, share) in [(1, 0.7), (2, 0.5), (3, 0.3)] {
         let name = |kind: &str| format!("{kind}, {:.0} % left, seed {seed}", share * 100.0);
@@ -77,7 +90,12 @@ fn compare(args: &Args) -> Result<(), String> {
         rows.push(Row { name: "300 workloads, 30 % left, seed 4".to_owned(), pods, share: 0.3, seed: 4, peer: false });
     }
     for row in rows.iter().filter(|row| row.name.contains(&args.only)) {
-        println!("{}", measure(&place, row, if row.peer { &small } else { &large }, &args.eviction_price)?);
+        let types = if row.peer { &small } else { &large };
+        let line = match args.evictions {
+            true => evictions(&place, row, types),
+            false => measure(&place, row, types, &args.eviction_price),
+        };
+        println!("{}", line?);
     }
     Ok(())
 }
@@ -90,14 +108,44 @@ fn bounded(types: &Value, cores: u64) -> Value {
     types.as_array().into_iter().flatten().filter(few).cloned().collect()
 }
 
+const AT: [&str; 3] = ["--until-stable", "--at", "2026-06-01T00:00:00Z"];
+
+fn figure(said: &Value, key: &str) -> f64 {
+    said["summary"][key].as_f64().unwrap_or(f64::NAN)
+}
+
+/// The fewest pods that we move while the cluster ends no dearer than the peer's.
+fn evictions(place: &Workplace, row: &Row, types: &Value) -> Result<String, String> {
+    let plan = place.answer(&row.pods, types)?;
+    let snapshot = cluster::scaled_down(&plan, &row.pods, types, row.share, row.seed);
+    let peer = place.consolidate(&snapshot, types, &[&AT[..], &["--solver", "first-fit"]].concat())?;
+    let (most, moved) = (figure(&peer, "hourlyPriceAfter"), figure(&peer, "evictions"));
+    let mut best: Option<(f64, &str, f64)> = None;
+    for price in PRICES {
+        let ours = place.consolidate(&snapshot, types, &[&AT[..], &["--eviction-price", price]].concat())?;
+        let (after, own) = (figure(&ours, "hourlyPriceAfter"), figure(&ours, "evictions"));
+        if after <= most && best.is_none_or(|(fewest, ..)| own < fewest) {
+            best = Some((own, price, after));
+        }
+    }
+    let (own, price, after) = best.ok_or("no answer is as cheap as the peer's")?;
+    let least = evictions::fewest(&snapshot, types, most).ok_or("a snapshot without types or prices")?;
+    Ok(format!(
+        "| {} | {:.2} | {most:.2} | {moved} | {price} | {after:.2} | {own} | {:.2} | {least:.0} | {:.2} |",
+        row.name,
+        figure(&peer, "hourlyPrice"),
+        own / moved,
+        least / moved
+    ))
+}
+
 fn measure(place: &Workplace, row: &Row, types: &Value, eviction_price: &str) -> Result<String, String> {
     let plan = place.answer(&row.pods, types)?;
     let snapshot = cluster::scaled_down(&plan, &row.pods, types, row.share, row.seed);
-    let at = ["--until-stable", "--at", "2026-06-01T00:00:00Z", "--eviction-price", eviction_price];
+    let at = [&AT[..], &["--eviction-price", eviction_price]].concat();
     let ours = place.consolidate(&snapshot, types, &at)?;
     // Every decision but the first is about less.
     let first = place.consolidate(&snapshot, types, &at[1..])?;
-    let figure = |said: &Value, key: &str| said["summary"][key].as_f64().unwrap_or(f64::NAN);
     let seconds = |said: &Value| said["timings"]["decideSeconds"].as_f64().unwrap_or(f64::NAN);
     let (after, floor) = (figure(&ours, "hourlyPriceAfter"), figure(&ours, "lowestHourlyPrice"));
     let waves = |said: &Value| {

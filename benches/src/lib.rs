@@ -3,6 +3,7 @@
 pub mod catalogs;
 pub mod cluster;
 pub mod curve;
+pub mod evictions;
 pub mod pods;
 pub mod related;
 pub mod run;

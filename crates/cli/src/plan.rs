@@ -63,6 +63,7 @@ pub(crate) fn options(args: &SearchArgs) -> Options {
         seed: args.seed,
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         target_gap: args.max_gap.map_or(0, |share| (share * 1e6) as i64),
+        proves: true,
     }
 }
 

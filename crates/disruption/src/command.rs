@@ -65,10 +65,11 @@ pub(crate) fn accepted(
 ) -> (Try, Vec<Command>) {
     loop {
         let groups = groups(desk, &chosen);
+        let kept = kept(&chosen);
         let mut refused: BTreeSet<u32> = BTreeSet::new();
         let mut commands = Vec::new();
         for group in &groups {
-            let mut command = command(desk, &chosen, group, reasons);
+            let mut command = command(desk, &chosen, &kept, group, reasons);
             match objection(desk, group, &mut command) {
                 Some((nodes, why)) => {
                     for node in nodes {
@@ -142,19 +143,31 @@ fn groups(desk: &Desk<'_>, chosen: &Try) -> Vec<Group> {
     groups.into_values().collect()
 }
 
-fn command(desk: &Desk<'_>, chosen: &Try, group: &Group, reasons: &BTreeMap<u32, Reason>) -> Command {
+/// Pods that go to nodes that stay, and to which.
+fn kept(chosen: &Try) -> BTreeMap<u32, &str> {
+    let mut kept = BTreeMap::new();
+    for binding in &chosen.plan.existing {
+        kept.extend(binding.pods.iter().map(|pod| (chosen.what_if.origin[*pod as usize], binding.node.as_str())));
+    }
+    kept
+}
+
+fn command(
+    desk: &Desk<'_>,
+    chosen: &Try,
+    kept: &BTreeMap<u32, &str>,
+    group: &Group,
+    reasons: &BTreeMap<u32, Reason>,
+) -> Command {
     let problem = &desk.fleet.problem;
     let mut target: BTreeMap<u32, Target> = BTreeMap::new();
-    for binding in &chosen.plan.existing {
-        let to = |pod: &u32| (chosen.what_if.origin[*pod as usize], Target::Node(binding.node.clone()));
-        target.extend(binding.pods.iter().map(to));
-    }
     for (place, index) in group.launched.iter().enumerate() {
         let pods = chosen.plan.nodes[*index].pods.iter();
         target.extend(pods.map(|pod| (chosen.what_if.origin[*pod as usize], Target::New(place))));
     }
     let pods = group.removed.iter().flat_map(|node| desk.stage.pods_of[*node as usize].iter());
     let launch: Vec<NewNode> = group.launched.iter().map(|index| chosen.plan.nodes[*index].clone()).collect();
+    let to_kept = |pod: &u32| kept.get(pod).map(|node| Target::Node((*node).to_owned()));
     let reason = |node: &u32| reasons.get(node).copied().unwrap_or(Reason::Underutilized);
     Command {
         remove: group.removed.iter().map(|node| problem.nodes[*node as usize].name.clone()).collect(),
@@ -164,7 +177,7 @@ fn command(desk: &Desk<'_>, chosen: &Try, group: &Group, reasons: &BTreeMap<u32,
             .iter()
             .filter_map(|node| Some(desk.fleet.machines[*node as usize].as_ref()?.claim.clone()))
             .collect(),
-        moves: pods.filter_map(|pod| Some((*pod, target.get(pod)?.clone()))).collect(),
+        moves: pods.filter_map(|pod| Some((*pod, target.get(pod).cloned().or_else(|| to_kept(pod))?))).collect(),
         before: group.removed.iter().map(|node| Price::from_nanos(desk.price(*node))).sum(),
         after: launch.iter().map(|node| node.price).sum(),
         disruption: group.removed.iter().map(|node| desk.disruption(*node)).sum(),

@@ -47,9 +47,10 @@ pub(crate) struct Found {
     pub(crate) skipped: BTreeMap<u32, Stay>,
 }
 
-/// Removes a set and solves what follows.
+/// Removes a set and solves what follows. What matters is where pods go, so nothing
+/// is proven.
 pub(crate) fn attempt(desk: &Desk<'_>, removed: BTreeSet<u32>) -> Try {
-    solve(desk, removed, &desk.rules.options)
+    solve(desk, removed, &Options { proves: false, ..desk.rules.options.clone() })
 }
 
 pub(crate) fn solve(desk: &Desk<'_>, removed: BTreeSet<u32>, options: &Options) -> Try {
@@ -93,7 +94,7 @@ pub(crate) fn search(
     let always: BTreeSet<u32> = reasons.keys().copied().collect();
     let with = |some: &[u32]| always.iter().chain(some).copied().collect::<BTreeSet<u32>>();
     let optimise = Options { algorithm: Algorithm::Optimise, ..desk.rules.options.clone() };
-    let everything = if candidates.is_empty() { first.clone() } else { solve(desk, with(candidates), &optimise) };
+    let everything = solve(desk, with(candidates), &optimise);
     let values = values(&everything);
     let order = order(desk, candidates, &values);
     let mut skipped = BTreeMap::new();
@@ -134,7 +135,7 @@ struct Hunt<'a, 'b> {
 
 impl<'a, 'b> Hunt<'a, 'b> {
     fn new(desk: &'a Desk<'b>, first: Try) -> Self {
-        let quick = Options { effort: Effort::Quick, ..desk.rules.options.clone() };
+        let quick = Options { effort: Effort::Quick, proves: false, ..desk.rules.options.clone() };
         let total = first.total(desk);
         let seen = BTreeSet::from([first.removed.clone()]);
         Self { desk, quick, best: first, total, seen }
@@ -200,26 +201,50 @@ impl<'a, 'b> Hunt<'a, 'b> {
     }
 
     /// Removes nodes, the most money per pod that moves first, as long as no new node
-    /// is needed: in growing steps, and smaller ones where a step fails. What fails
-    /// alone is passed over.
-    fn deletions(&mut self, order: &[u32], always: &BTreeSet<u32>, mut attempts: usize) {
-        let desk = self.desk;
-        let free = desk.baseline.price();
-        let (mut removed, mut at, mut step) = (always.clone(), 0, (order.len() / 4).max(1));
-        while at < order.len() && attempts > 0 {
-            attempts -= 1;
-            let end = (at + step).min(order.len());
-            let next: BTreeSet<u32> = removed.iter().chain(&order[at..end]).copied().collect();
-            let tried = solve(desk, next.clone(), &self.quick);
-            if tried.feasible(desk).is_ok() && tried.plan.price() <= free {
-                self.consider(tried);
-                (removed, at, step) = (next, end, step * 2);
-            } else if step > 1 {
-                step = (step / 3).max(1);
-            } else {
-                at = end;
+    /// is needed: the longest prefix that needs none, by thirds. The node after it is
+    /// passed over, and the search goes on behind it.
+    fn deletions(&mut self, order: &[u32], always: &BTreeSet<u32>, attempts: usize) {
+        let free = self.desk.baseline.price();
+        let mut removed = always.clone();
+        // Prefixes up to `low` need no new node, those from `high` on do, or are too long.
+        let (mut from, mut low, mut high) = (0, 0, order.len() + 1);
+        for _ in 0..attempts / 2 {
+            if low >= order.len() {
+                return;
+            }
+            let span = high - low;
+            let ends: BTreeSet<usize> = [low + span.div_ceil(3), low + (2 * span).div_ceil(3)]
+                .into_iter()
+                .map(|end| end.clamp(low + 1, (high - 1).max(low + 1)))
+                .collect();
+            let sets = ends.iter().map(|end| removed.iter().chain(&order[from..*end]).copied().collect());
+            let fits = self.without_purchases(sets.collect(), free);
+            match ends.iter().zip(&fits).rfind(|(_, fits)| **fits) {
+                Some((end, _)) => low = *end,
+                None => high = ends.first().copied().unwrap_or(high),
+            }
+            if let Some((end, _)) = ends.iter().zip(&fits).find(|(end, fits)| !**fits && **end > low) {
+                high = high.min(*end);
+            }
+            if high <= low + 1 && low < order.len() {
+                removed.extend(&order[from..low]);
+                (from, low, high) = (low + 1, low + 1, order.len() + 1);
             }
         }
+    }
+
+    /// Which of several sets can go without a new node.
+    fn without_purchases(&mut self, sets: Vec<BTreeSet<u32>>, free: Price) -> Vec<bool> {
+        let desk = self.desk;
+        let quick = Options { threads: 1, ..self.quick.clone() };
+        let work = |set: &BTreeSet<u32>| solve(desk, set.clone(), &quick);
+        let tried = stowage_solver::parallel::map(&sets, desk.rules.options.threads.max(1), work);
+        let judge = |tried: Try| {
+            let fits = tried.feasible(desk).is_ok() && tried.plan.price() <= free;
+            self.consider(tried);
+            fits
+        };
+        tried.into_iter().map(judge).collect()
     }
 
     /// Keeps what would be bought again, tries what is kept, takes back what saves least:

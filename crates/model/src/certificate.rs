@@ -71,3 +71,10 @@ pub struct Certificate {
     /// Rules that the bound leaves out; leaving one out only lowers it.
     pub relaxed: Vec<String>,
 }
+
+impl Certificate {
+    /// That a plan costs at least nothing.
+    pub fn nothing(shapes: usize) -> Self {
+        Self { kind: CertificateKind::Fluid, values: vec![0; shapes], prices: Vec::new(), relaxed: Vec::new() }
+    }
+}

@@ -36,11 +36,21 @@ pub struct Options {
     pub threads: usize,
     /// A gap, in millionths, that is good enough.
     pub target_gap: i64,
+    /// Whether a bound is proven. Without it the plan claims none, which is all that
+    /// whoever compares many answers needs.
+    pub proves: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { effort: Effort::default(), algorithm: Algorithm::default(), seed: 0, threads: 1, target_gap: 0 }
+        Self {
+            effort: Effort::default(),
+            algorithm: Algorithm::default(),
+            seed: 0,
+            threads: 1,
+            target_gap: 0,
+            proves: true,
+        }
     }
 }
 

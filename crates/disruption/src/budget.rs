@@ -43,6 +43,11 @@ impl Allowance {
         self.nodes.get(&(pool.to_owned(), reason)).copied().unwrap_or(0)
     }
 
+    /// How many nodes of a pool may still go, whatever the reason.
+    pub fn most(&self, pool: &str) -> usize {
+        REASONS.iter().map(|reason| self.left(pool, *reason)).max().unwrap_or(0)
+    }
+
     /// How many pods of a PodDisruptionBudget may still go.
     pub fn left_of(&self, budget: u32) -> u32 {
         self.pods.get(budget as usize).copied().unwrap_or(0)

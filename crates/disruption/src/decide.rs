@@ -64,6 +64,8 @@ pub struct Decision {
     pub after: Price,
     /// What it costs at least, whatever is moved, with the nodes that may not go.
     pub floor: Price,
+    /// The same after one decision, within its budgets.
+    pub floor_now: Price,
 }
 
 /// What a decision is made with.
@@ -129,6 +131,7 @@ impl<'a> Desk<'a> {
 pub fn decide(fleet: &Fleet, rules: &Rules, now: i64, monitor: &dyn Monitor) -> Decision {
     let desk = Desk::new(fleet, rules, now, monitor);
     let mut allowance = Allowance::of(fleet, now);
+    let whole = allowance.clone();
     let mut stay: BTreeMap<u32, Stay> = BTreeMap::new();
     let mut reasons: BTreeMap<u32, Reason> = BTreeMap::new();
     empties(&desk, &mut allowance, &mut reasons, &mut stay);
@@ -147,10 +150,19 @@ pub fn decide(fleet: &Fleet, rules: &Rules, now: i64, monitor: &dyn Monitor) -> 
         });
     }
     let floor = bound::floor(&desk, &stay, &candidates, &found.everything);
-    summary(&desk, chosen, commands, stay, floor)
+    // Whatever no rule keeps could have gone, for whichever reason.
+    let able: Vec<u32> = desk.machines().filter(|node| !matches!(stay.get(node), Some(Stay::Blocked(_)))).collect();
+    let now = bound::floor_now(&desk, &able, &whole, &found.everything);
+    summary(&desk, chosen, commands, stay, [floor, now.max(floor)])
 }
 
-fn summary(desk: &Desk<'_>, chosen: Try, commands: Vec<Command>, stay: BTreeMap<u32, Stay>, floor: Price) -> Decision {
+fn summary(
+    desk: &Desk<'_>,
+    chosen: Try,
+    commands: Vec<Command>,
+    stay: BTreeMap<u32, Stay>,
+    [floor, floor_now]: [Price; 2],
+) -> Decision {
     let nodes = &desk.fleet.problem.nodes;
     let price: Price = nodes.iter().filter_map(|node| node.price).sum();
     let gone: Price = chosen.removed.iter().map(|node| Price::from_nanos(desk.price(*node))).sum();
@@ -165,6 +177,7 @@ fn summary(desk: &Desk<'_>, chosen: Try, commands: Vec<Command>, stay: BTreeMap<
         price,
         after,
         floor: floor.min(after),
+        floor_now,
     }
 }
 
@@ -203,7 +216,7 @@ pub fn confirm(
     let mut stay = BTreeMap::new();
     let chosen = settle(&desk, &mut reasons, &mut stay);
     let (chosen, commands) = command::accepted(&desk, chosen, &reasons, &mut stay);
-    summary(&desk, chosen, commands, stay, Price::ZERO)
+    summary(&desk, chosen, commands, stay, [Price::ZERO; 2])
 }
 
 /// Nodes with nothing to move, unless waiting pods will have them.

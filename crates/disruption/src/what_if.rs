@@ -46,6 +46,11 @@ impl<'a> Stage<'a> {
         Self { fleet, pods_of, full, waiting }
     }
 
+    /// Nodes that pods may be moved to, with all of their pods.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Node> {
+        self.full.iter().filter(|node| node.schedulable)
+    }
+
     /// The fleet without `removed`.
     pub(crate) fn without(&self, removed: &BTreeSet<u32>) -> WhatIf {
         let all = &self.fleet.problem;

@@ -56,6 +56,9 @@ struct Summary {
     /// What the first decision's nodes cost at least, whatever is moved.
     #[serde(serialize_with = "dollars")]
     lowest_hourly_price: Price,
+    /// The same after one decision, within its budgets.
+    #[serde(serialize_with = "dollars")]
+    lowest_hourly_price_now: Price,
     /// What is left on the table at most: price after ÷ lowest − 1, in millionths.
     #[serde(skip_serializing_if = "Option::is_none")]
     gap_millionths: Option<i64>,
@@ -193,6 +196,7 @@ impl View {
         if self.waves.is_empty() {
             summary.hourly_price = decision.price;
             summary.lowest_hourly_price = decision.floor;
+            summary.lowest_hourly_price_now = decision.floor_now;
         }
         summary.hourly_price_after = decision.after;
         summary.hourly_savings = summary.hourly_price - decision.after;

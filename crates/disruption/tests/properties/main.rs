@@ -121,6 +121,9 @@ fn faults(setting: &Setting, fleet: &Fleet, decision: &Decision) -> Vec<String> 
     if gone.len() > most {
         faults.push(format!("{} nodes go where {most} may", gone.len()));
     }
+    if decision.floor_now > decision.after {
+        faults.push(format!("the floor {} is above the price {}", decision.floor_now, decision.after));
+    }
     faults.extend(room(fleet, decision));
     faults
         .extend(stowage_verify::check_plan(&decision.what_if.problem, &decision.plan).iter().map(ToString::to_string));
@@ -252,6 +255,20 @@ fn one_node_becomes_two_where_that_is_cheaper() {
     let decision = decided(&fleet(&setting));
     let launched: Vec<&str> = decision.commands[0].launch.iter().map(|node| node.instance_type.as_str()).collect();
     assert_eq!(launched, ["m.2", "m.4"]);
+}
+
+#[test]
+fn a_budget_is_part_of_what_one_decision_can_reach() {
+    let nodes = || (0..8).map(|_| spec_of(1, &[0])).collect::<Vec<Spec>>();
+    let floor = |share| {
+        let decision = decided(&fleet(&Setting { nodes: nodes(), share, ..Setting::default() }));
+        assert!(decision.floor <= decision.floor_now && decision.floor_now <= decision.after);
+        (decision.floor_now, decision.after)
+    };
+    // Eight nodes of $0.10 with a pod each: at most one goes, and its pod has room elsewhere.
+    let (now, after) = floor(Share::Count(1));
+    assert_eq!((now, after), (Price::from_nanos(700_000_000), Price::from_nanos(700_000_000)));
+    assert!(floor(Share::Percent(100)).0 < now);
 }
 
 #[test]

@@ -83,6 +83,13 @@ pub(crate) fn text(view: &View, wide: bool) -> String {
             "no arrangement costs less than {}/h: at most {percent:.2} % above it is left",
             summary.lowest_hourly_price
         );
+        if view.waves.len() == 1 && summary.lowest_hourly_price_now > summary.lowest_hourly_price {
+            let _ = writeln!(
+                text,
+                "within its budgets one decision ends at {}/h at least",
+                summary.lowest_hourly_price_now
+            );
+        }
     }
     for (title, lines) in [("Assumed", &view.assumptions), ("Warnings", &view.warnings)] {
         if !lines.is_empty() {

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::time::Instant;
 
-use stowage_disruption::{Decision, Rebalanced, Rules, Stay, apply, decide, rebalance};
+use stowage_disruption::{Decision, Rebalanced, Rules, Stay, apply, decide, rebalance, static_drift};
 use stowage_k8s::cluster::Blockers;
 use stowage_model::{Code, Fleet, Price};
 
@@ -38,9 +38,11 @@ pub(crate) fn run(args: &ConsolidateArgs) -> Result<Exit, Failure> {
         let decision = decide(&fleet, &rules, now.as_second(), &watch);
         let rebalanced = rebalance(&fleet, &decision, &rules.options, now.as_second(), &watch);
         judge(&decision, &rebalanced)?;
-        let next = apply::apply(&apply::rebalanced(&fleet, &rebalanced), &decision.commands, wave);
-        view.add(&fleet, &decision, &rebalanced, &next);
-        let done = decision.commands.is_empty() && rebalanced.is_empty();
+        let renewed = static_drift(&fleet, now.as_second());
+        let next = apply::renewed(&apply::rebalanced(&fleet, &rebalanced), &renewed);
+        let next = apply::apply(&next, &decision.commands, wave);
+        view.add(&fleet, &decision, &rebalanced, &renewed, &next);
+        let done = decision.commands.is_empty() && rebalanced.is_empty() && renewed.is_empty();
         if !args.until_stable || done || watch.interrupted() {
             break;
         }
@@ -91,6 +93,7 @@ fn state(fleet: &Fleet) -> u64 {
     fleet.homes.iter().for_each(|home| name(*home).hash(&mut hasher));
     fleet.problem.nodes.iter().for_each(|node| node.name.hash(&mut hasher));
     fleet.failed.len().hash(&mut hasher);
+    fleet.machines.iter().for_each(|machine| machine.as_ref().is_some_and(|m| m.drifted.is_some()).hash(&mut hasher));
     // Pods that are made anew in their places are no longer old.
     fleet.lives.iter().for_each(|life| (life.created, life.restarts).hash(&mut hasher));
     hasher.finish()

@@ -66,6 +66,15 @@ pub fn rebalanced(fleet: &Fleet, done: &Rebalanced) -> Fleet {
     next
 }
 
+/// Replaces nodes of static pools one for one: what is there then is as its pool says.
+pub fn renewed(fleet: &Fleet, claims: &[String]) -> Fleet {
+    let mut next = fleet.clone();
+    for machine in next.machines.iter_mut().flatten().filter(|machine| claims.contains(&machine.claim)) {
+        machine.drifted = None;
+    }
+    next
+}
+
 /// A pod that moves is made anew: it has no history.
 fn lives_after(fleet: &Fleet, moved: impl Iterator<Item = u32>) -> Vec<Life> {
     let mut lives = fleet.lives.clone();

@@ -175,6 +175,26 @@ fn nodes_are_replaced_before_they_expire_where_their_pool_says_so() {
 }
 
 #[test]
+fn drifted_nodes_of_static_pools_are_renewed_one_for_one() {
+    let claim = r#"{"apiVersion":"karpenter.sh/v1","kind":"NodeClaim","metadata":{"name":"c",
+        "labels":{"karpenter.sh/nodepool":"default"}},"spec":{"requirements":[],
+        "nodeClassRef":{"group":"karpenter.kwok.sh","kind":"KWOKNodeClass","name":"d"}},
+        "status":{"nodeName":"a","conditions":[
+            {"type":"Initialized","status":"True","reason":"r","message":"","lastTransitionTime":"2026-05-02T00:00:00Z"},
+            {"type":"Drifted","status":"True","reason":"AMIDrift","message":"","lastTransitionTime":"2026-05-02T00:00:00Z"}]}}"#;
+    let of = |budget: &str| {
+        let spec = format!(r#","replicas":1,"disruption":{{"budgets":[{{"nodes":"{budget}"}}]}}"#);
+        let pool = pool("default", "", "", &spec);
+        let items =
+            [pool, node("a", "small-2x-amd64-linux", "a", ""), running("one", "a", "1400m", ""), claim.to_owned()];
+        consolidate(&items, &["--until-stable"]).out
+    };
+    let (open, shut) = (of("1"), of("0"));
+    assert!(open.contains("renew a of a static pool (AMIDrift)") && !open.contains("nothing to do"), "{open}");
+    assert!(shut.contains("nothing to do"), "{shut}");
+}
+
+#[test]
 fn the_same_cluster_gives_the_same_bytes() {
     let of = |threads| consolidate(&seed(), &["-o", "json", "--threads", threads]).out;
     assert_eq!(of("1"), of("8"));

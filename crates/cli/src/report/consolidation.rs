@@ -63,6 +63,8 @@ struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     gap_millionths: Option<i64>,
     commands: usize,
+    /// Nodes of static pools that are replaced one for one.
+    renewals: usize,
     /// Pods that move by rebalancing alone.
     relocations: usize,
     /// Failed pods that are taken away.
@@ -78,6 +80,9 @@ struct Wave {
     #[serde(serialize_with = "dollars")]
     hourly_price_after: Price,
     commands: Vec<CommandView>,
+    /// Nodes of static pools that are replaced one for one, and what is wrong with them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    renewals: Vec<StayView>,
     /// Pods that move though their nodes stay, or are taken away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     relocations: Vec<RelocationView>,
@@ -191,7 +196,14 @@ impl View {
     }
 
     /// Adds a decision and what it leaves.
-    pub(crate) fn add(&mut self, fleet: &Fleet, decision: &Decision, rebalanced: &Rebalanced, next: &Fleet) {
+    pub(crate) fn add(
+        &mut self,
+        fleet: &Fleet,
+        decision: &Decision,
+        rebalanced: &Rebalanced,
+        renewed: &[String],
+        next: &Fleet,
+    ) {
         let summary = &mut self.summary;
         if self.waves.is_empty() {
             summary.hourly_price = decision.price;
@@ -209,11 +221,14 @@ impl View {
         summary.removals += rebalanced.removals.len();
         let moved = decision.commands.iter().map(|command| command.moves.len()).sum::<usize>();
         summary.evictions += moved + rebalanced.relocations.len();
-        if !decision.commands.is_empty() || !rebalanced.is_empty() || self.waves.is_empty() {
+        summary.renewals += renewed.len();
+        let some = !decision.commands.is_empty() || !rebalanced.is_empty() || !renewed.is_empty();
+        if some || self.waves.is_empty() {
             self.waves.push(Wave {
                 hourly_price: decision.price,
                 hourly_price_after: decision.after,
                 commands: decision.commands.iter().map(|command| view(fleet, command)).collect(),
+                renewals: renewals(fleet, renewed),
                 relocations: rebalancing::relocations(fleet, rebalanced),
                 kept: rebalancing::kept(rebalanced),
             });
@@ -235,8 +250,19 @@ impl View {
     }
 
     pub(crate) fn has_changes(&self) -> bool {
-        self.summary.commands + self.summary.relocations + self.summary.removals > 0
+        self.summary.commands + self.summary.renewals + self.summary.relocations + self.summary.removals > 0
     }
+}
+
+/// Drifted nodes of static pools, by the names of their claims.
+fn renewals(fleet: &Fleet, claims: &[String]) -> Vec<StayView> {
+    let named = fleet.problem.nodes.iter().zip(&fleet.machines);
+    let due = named.filter_map(|(node, machine)| {
+        let machine = machine.as_ref().filter(|machine| claims.contains(&machine.claim))?;
+        let why = machine.drifted.as_ref().map(|(_, why)| why.clone()).unwrap_or_default();
+        Some(StayView { node: node.name.clone(), why })
+    });
+    due.collect()
 }
 
 fn nodes(fleet: &Fleet) -> Vec<NodeView> {

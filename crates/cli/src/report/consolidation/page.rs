@@ -51,6 +51,14 @@ pub(crate) fn page(view: &View) -> String {
                 command.disruption_cost
             );
         }
+        for node in &wave.renewals {
+            let _ = write!(
+                body,
+                "<tr><td>Drifted</td><td class=\"wrap\">renew {} of a static pool ({})</td><td></td><td></td><td class=\"n\"></td></tr>",
+                html::escape(&node.node),
+                html::escape(&node.why)
+            );
+        }
         for moved in &wave.relocations {
             let _ = write!(
                 body,

@@ -40,6 +40,10 @@ pub(crate) fn text(view: &View, wide: bool) -> String {
             }
         }
         rest(&mut text, wave.commands.len(), most);
+        for node in wave.renewals.iter().take(most) {
+            let _ = writeln!(text, "  {:<14} renew {} of a static pool ({})", "Drifted", node.node, node.why);
+        }
+        rest(&mut text, wave.renewals.len(), most);
         rebalancing::text(&mut text, &wave.relocations, &wave.kept, most);
     }
     let summary = &view.summary;

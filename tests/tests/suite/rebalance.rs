@@ -241,6 +241,11 @@ fn pods_that_are_old_or_keep_failing_are_made_anew() {
     // It may come back where it is: nothing is wrong with the node.
     assert_moves(&with(two(), [life(json!({ "maxPodLifeTimeSeconds": 86400 }))]), &["d/web-0: a → a"]);
     assert_moves(&with(two(), [life(json!({ "maxPodLifeTimeSeconds": 86400, "states": ["Pending"] }))]), &[]);
+    // A node that takes no pods any more is another matter.
+    let shut = node("a", "a", json!({ "spec": { "unschedulable": true } }));
+    let pods = || [pod("web", 0, "a", json!({})), life(json!({ "maxPodLifeTimeSeconds": 1 }))];
+    assert_moves(&with(vec![shut.clone(), node("b", "b", json!({}))], pods()), &["d/web-0: a → b"]);
+    assert_moves(&with(vec![shut], pods()), &[]);
     let restarts = |count: u32| {
         json!({ "status": { "containerStatuses": [{ "name": "c", "image": "i", "imageID": "", "ready": false,
             "restartCount": count, "state": { "waiting": { "reason": "CrashLoopBackOff" } } }] } })
@@ -326,7 +331,7 @@ fn budgets_of_pools_count_nodes_that_pods_move_from() {
     let life = || policy("deschedule", "PodLifeTime", json!({ "maxPodLifeTimeSeconds": 1 }));
     let cluster = || with(two_nodes(), [pod("web", 0, "a", json!({})), pod("web", 1, "b", json!({})), life()]);
     let ran = run(&cluster(), "1", &[]);
-    assert!(ran.out.contains("PodLifeTime: 1 pod\n    d/web-0: a → b"), "{}", ran.out);
+    assert!(ran.out.contains("PodLifeTime: 1 pod\n    d/web-0: made anew on a"), "{}", ran.out);
     assert!(ran.out.contains("PodLifeTime leaves d/web-1: the budget of its NodePool is used up"), "{}", ran.out);
     let frozen = run(&cluster(), "0", &[]);
     assert!(frozen.out.contains("nothing to do"), "{}", frozen.out);

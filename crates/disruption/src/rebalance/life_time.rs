@@ -1,8 +1,9 @@
-//! Pods that are older than they should become, the oldest first.
+//! Pods that are older than they should become, the oldest first. Nothing is wrong with
+//! their nodes, so they come back where they are if they can.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::scene::{Eye, Pick};
+use super::scene::{Eye, Goal, Pick};
 
 pub(super) fn picks(
     eye: &Eye<'_>,
@@ -23,6 +24,10 @@ pub(super) fn picks(
     }
     old.sort_unstable();
     let mut known = BTreeMap::new();
-    let pick = |(_, pod, home)| Pick { or_stay: true, ..Pick::new(pod, &eye.elsewhere(home, &mut known)) };
+    let nowhere = Goal::any([]);
+    let pick = |(_, pod, home)| match eye.may_return(pod, home) {
+        true => Pick { or_stay: true, ..Pick::new(pod, &nowhere) },
+        false => Pick::new(pod, &eye.elsewhere(home, &mut known)),
+    };
     old.into_iter().map(pick).collect()
 }

@@ -234,6 +234,11 @@ impl<'a> Eye<'a> {
         (self.scene.shape(pod).priority, self.scene.life(pod).kin.qos, Reverse(pod))
     }
 
+    /// Whether a pod that is made anew may come back where it is.
+    pub(super) fn may_return(&self, pod: u32, home: u32) -> bool {
+        self.scene.nodes[home as usize].schedulable && self.scene.admits(home, self.scene.shape(pod))
+    }
+
     /// Every node but the pod's own.
     pub(super) fn elsewhere(&self, from: u32, known: &mut BTreeMap<u32, Rc<Goal>>) -> Rc<Goal> {
         let others = || Goal::any(self.scene.destinations().filter(|node| *node != from));

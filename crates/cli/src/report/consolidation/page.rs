@@ -59,12 +59,12 @@ pub(crate) fn page(view: &View) -> String {
                 html::escape(&node.why)
             );
         }
-        for moved in &wave.relocations {
+        let moved = wave.relocations.iter().map(|moved| (moved.method, moved.what()));
+        for (method, what) in moved.chain(wave.kept.iter().map(|kept| (kept.method, kept.what()))) {
             let _ = write!(
                 body,
-                "<tr><td>{}</td><td class=\"wrap\">{}</td><td></td><td></td><td class=\"n\"></td></tr>",
-                moved.method,
-                html::escape(&moved.what())
+                "<tr><td>{method}</td><td class=\"wrap\">{}</td><td></td><td></td><td class=\"n\"></td></tr>",
+                html::escape(&what)
             );
         }
         body.push_str("</table></div>");

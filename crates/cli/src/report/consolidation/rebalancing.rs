@@ -26,7 +26,7 @@ pub(super) struct RelocationView {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct KeptView {
-    method: &'static str,
+    pub(super) method: &'static str,
     pod: String,
     why: String,
 }
@@ -39,6 +39,13 @@ impl RelocationView {
             (Some(from), Some(to)) => format!("{}: {from} → {to}", self.pod),
             _ => format!("{}: has failed and is taken away", self.pod),
         }
+    }
+}
+
+impl KeptView {
+    /// That it stays, and why.
+    pub(super) fn what(&self) -> String {
+        format!("{} stays: {}", self.pod, self.why)
     }
 }
 

@@ -139,7 +139,15 @@ pub fn decide(fleet: &Fleet, rules: &Rules, now: i64, monitor: &dyn Monitor) -> 
     let first = settle(&desk, &mut reasons, &mut stay);
     let candidates = candidates(&desk, &reasons, &mut stay);
     let found = search::search(&desk, first, &reasons, &candidates, &allowance);
-    let (chosen, commands) = command::accepted(&desk, found.chosen, &reasons, &mut stay);
+    let wanted = found.chosen.removed.clone();
+    let (mut chosen, mut commands) = command::accepted(&desk, found.chosen, &reasons, &mut stay);
+    if let Some(peer) = found.peer.filter(|_| chosen.removed != wanted) {
+        let mut others = stay.clone();
+        let (instead, by_them) = command::accepted(&desk, peer, &reasons, &mut others);
+        if instead.total(&desk) < chosen.total(&desk) {
+            (chosen, commands, stay) = (instead, by_them, others);
+        }
+    }
     for node in candidates.iter().filter(|node| !chosen.removed.contains(node)) {
         stay.entry(*node).or_insert_with(|| {
             match (stay::price(&desk, *node, &found.values), found.skipped.get(node)) {

@@ -16,7 +16,7 @@ use stowage_disruption::command::Target;
 use stowage_disruption::{Decision, Reason, Rules, apply, decide};
 use stowage_model::fleet::{Consolidation, Share};
 use stowage_model::{CapacityType, Fleet, Price};
-use stowage_solver::{Effort, Options, Unwatched};
+use stowage_solver::{Algorithm, Effort, Options, Unwatched};
 
 fn rules() -> Rules {
     Rules { options: Options { effort: Effort::Quick, ..Options::default() }, ..Rules::default() }
@@ -211,6 +211,21 @@ proptest! {
         if settled && setting.pod_budget == 0 {
             prop_assert!(price(&fleet) >= first.floor, "{} is below the floor {}", price(&fleet), first.floor);
         }
+    }
+
+    #[test]
+    fn nothing_costs_more_than_by_karpenters_moves(setting in setting()) {
+        let keen = |algorithm| Rules {
+            options: Options { algorithm, ..rules().options },
+            eviction_price: Price::ZERO,
+            least_saving: Price::from_nanos(1),
+            ..rules()
+        };
+        // One decision each on the same snapshot.
+        let fleet = fleet(&setting);
+        let end = |rules: &Rules| decide(&fleet, rules, NOW, &Unwatched).after;
+        let (ours, theirs) = (end(&keen(Algorithm::Optimise)), end(&keen(Algorithm::FirstFit)));
+        prop_assert!(ours <= theirs, "{ours} is more than {theirs}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use kube::ResourceExt;
 use stowage_disruption::{Block, Command, Decision, Reason, Rebalanced, Rules, Stay, confirm, decide};
 use stowage_k8s::cluster::{Blockers, FleetSettings};
@@ -132,11 +133,8 @@ async fn carry_on(ctx: &Context, view: &View) -> bool {
     if ctx.settings.dry_run || steps.is_empty() {
         return false;
     }
-    let mut moved = false;
-    for step in steps {
-        moved |= act::take(ctx, view, step).await;
-    }
-    moved
+    let taken = futures::stream::iter(steps).map(|step| act::take(ctx, view, step)).buffer_unordered(act::AT_ONCE);
+    taken.fold(false, async |moved, taken| moved | taken).await
 }
 
 /// A decision, with what it was made upon.

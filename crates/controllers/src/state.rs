@@ -151,16 +151,26 @@ where
 
 /// Waits until the watch shows claims that were created.
 pub async fn shown(state: &State, claims: &[String]) {
+    until(state, || claims.iter().all(|name| named(&state.claims, name).is_some()), "created").await;
+}
+
+/// Waits until the watch shows that claims are on their way out.
+pub async fn leaving(state: &State, claims: &[String]) {
+    let leaves = |name: &String| named(&state.claims, name).is_none_or(|c| c.metadata.deletion_timestamp.is_some());
+    until(state, || claims.iter().all(leaves), "deleted").await;
+}
+
+async fn until(state: &State, done: impl Fn() -> bool, what: &str) {
     let mut changes = state.changes();
     let all = async {
-        while claims.iter().any(|name| named(&state.claims, name).is_none()) {
+        while !done() {
             if changes.changed().await.is_err() {
                 return;
             }
         }
     };
     if tokio::time::timeout(Duration::from_secs(10), all).await.is_err() {
-        warn!("the watch does not show claims that were created; the next look may see them late");
+        warn!("the watch does not show claims that were {what}; the next look may see them late");
     }
 }
 

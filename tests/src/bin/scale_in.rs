@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Each side grows its own nodes (on-demand types of up to four cores) for the same
-//! pods; then every Deployment is scaled to two fifths, consolidation is allowed, and
-//! the clock runs until the nodes have not changed for a minute. The time is that of
-//! the last change. Machines join and end at once on both sides; what kwok and a
+//! pods; then every Deployment is scaled to two fifths, consolidation is allowed
+//! without budgets, and the clock runs until the nodes have not changed for a minute.
+//! The time is that of the last change. Machines join and end at once on both sides; what kwok and a
 //! kubelet would do for Karpenter's nodes (ready nodes, ended pods) is done here.
 
 use std::cell::Cell;
@@ -60,7 +60,10 @@ fn run() -> Result<(), Failure> {
     for name in ["Stowage", "Karpenter"] {
         let behaviour = json!({ "bootMillis": 0, "endMillis": 0 });
         let mut live = Live::start_with(&stowage, &tools, &behaviour, &types)?;
-        live.pool("default", json!({ "disruption": { "consolidateAfter": "Never" } }))?;
+        live.pool(
+            "default",
+            json!({ "disruption": { "consolidateAfter": "Never", "budgets": [{ "nodes": "100%" }] } }),
+        )?;
         let own = name == "Stowage";
         let process = match own {
             true => live.controller(&["--batch-idle-duration", "1s", "--disable-leader-election"])?,

@@ -45,15 +45,33 @@ fn nobody_goes_too_early(live: &Live) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What `stowage consolidate` says of the cluster as it is.
+fn offline(live: &Live) -> Result<Value, Failure> {
+    let snapshot = live.stowage(&["snapshot"], "")?;
+    let types = live.plane.folder().join("types.json").display().to_string();
+    let args = ["consolidate", "-", "-o", "json", "--catalog", &types, "--eviction-price", "0.0005"];
+    Ok(serde_json::from_str(&live.stowage(&args, &snapshot)?)?)
+}
+
+/// The controller does what is said of its cluster offline, and no more.
 pub(super) fn two_nodes_become_one(live: &mut Live) -> Result<(), Failure> {
     live.pool("default", json!({}))?;
-    live.controller(&KEEN)?;
+    let watcher = live.controller(&["--no-disruption"])?;
     // 70 % of a small node; a second one does not fit beside it.
     live.deployment("web", 1, ("1400m", "1Gi"), json!({}))?;
     live.until_running(1)?;
     check(types(live)? == BTreeMap::from([("small".to_owned(), 1)]), || "the first node is odd".to_owned())?;
     live.scale("web", 2)?;
     live.until_running(2)?;
+    live.until("the command, said offline", |live| {
+        let command = offline(live)?["waves"][0]["commands"][0].clone();
+        let launch: Vec<&Value> = command["launch"].as_array().into_iter().flatten().collect();
+        let types: Vec<&Value> = launch.iter().map(|node| &node["instanceType"]).collect();
+        // Nodes must be quiet for consolidateAfter first.
+        Ok(command["remove"].as_array().map(Vec::len) == Some(2) && types == ["medium"])
+    })?;
+    live.kill(watcher)?;
+    live.controller(&KEEN)?;
     // Two small ones cost 0.20, a medium one 0.19.
     live.until("one right-sized node", |live| {
         nobody_goes_too_early(live)?;
@@ -62,6 +80,8 @@ pub(super) fn two_nodes_become_one(live: &mut Live) -> Result<(), Failure> {
     check(live.metric("karpenter_voluntary_disruption_decisions_total", "replace")? >= 1.0, || {
         "no replacement was counted".to_owned()
     })?;
+    let left = offline(live)?;
+    check(left["summary"]["commands"] == 0, || format!("offline, more is to be done: {}", left["waves"]))?;
     live.scale("web", 0)?;
     live.until_nothing()?;
     nothing_leaked(live)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
@@ -19,7 +20,7 @@ use crate::context::{Context, locked};
 use crate::events::Saying;
 use crate::provisioner::caps::Allowance;
 use crate::provisioner::plan;
-use crate::state::shown;
+use crate::state::{leaving, shown};
 use crate::view::{View, pool_of};
 
 /// Begins what a decision says.
@@ -27,6 +28,7 @@ pub(super) async fn begin(ctx: &Context, view: &View, answer: &Answer) {
     let Answer { decision, fleet, .. } = answer;
     let spending: Price = fleet.problem.nodes.iter().filter_map(|node| node.price).sum();
     let mut allowance = Allowance::new(&ctx.settings.caps, fleet.problem.nodes.len(), spending, 0);
+    let mut allowed: Vec<&Command> = Vec::new();
     for command in &decision.commands {
         let mut left = allowance;
         if command.launch.iter().any(|node| left.take(node.price).is_err()) {
@@ -34,20 +36,32 @@ pub(super) async fn begin(ctx: &Context, view: &View, answer: &Answer) {
             continue;
         }
         allowance = left;
-        info!(
-            reason = %command.reason(), remove = ?command.claims, launch = command.launch.len(),
-            saving = %command.saving(), pods = command.moves.len(), "a command begins"
-        );
-        ctx.metrics.ordered(command);
-        let begun = match command.launch.is_empty() {
-            true => release(ctx, view, &command.claims, command.reason().as_str()).await,
-            false => replace(ctx, view, answer, command).await,
-        };
-        if let Err(error) = begun {
-            warn!(remove = ?command.claims, %error, "a command could not be begun; what was begun is taken back");
-        }
+        allowed.push(command);
     }
+    // All at once and first of all: pods of one node must not go to another that is
+    // about to go.
+    let going = allowed.iter().flat_map(|command| &command.remove);
+    futures::stream::iter(going).for_each_concurrent(AT_ONCE, |node| shut_early(ctx, view, node)).await;
+    futures::stream::iter(allowed)
+        .for_each_concurrent(AT_ONCE, |command| async move {
+            info!(
+                reason = %command.reason(), remove = ?command.claims, launch = command.launch.len(),
+                saving = %command.saving(), pods = command.moves.len(), "a command begins"
+            );
+            ctx.metrics.ordered(command);
+            let begun = match command.launch.is_empty() {
+                true => release(ctx, view, &command.claims, command.reason().as_str()).await,
+                false => replace(ctx, view, answer, command).await,
+            };
+            if let Err(error) = begun {
+                warn!(remove = ?command.claims, %error, "a command could not be begun; what was begun is taken back");
+            }
+        })
+        .await;
 }
+
+/// Commands that are begun, or steps that are taken, side by side.
+pub(super) const AT_ONCE: usize = 16;
 
 /// Writes down what is to come, then creates it; shutting the old nodes and letting
 /// them go follows from what is written.
@@ -100,9 +114,13 @@ async fn ordered(
     let text = serde_json::to_string(order).unwrap_or_default();
     for name in claims {
         let Some(claim) = view.claims.get(name) else { continue };
-        let patch = json!({ "metadata": {
-            "annotations": { names::REPLACED_BY: text }, "resourceVersion": claim.metadata.resource_version } });
-        api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        as_it_is(&api, claim, |claim| {
+            let patch = json!({ "metadata": {
+                "annotations": { names::REPLACED_BY: text }, "resourceVersion": claim.metadata.resource_version } });
+            let api = api.clone();
+            async move { api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(|_| ()) }
+        })
+        .await?;
     }
     for claim in news {
         let name = claim.name_any();
@@ -132,6 +150,24 @@ pub(super) async fn take(ctx: &Context, view: &View, step: Step) -> bool {
     done.is_ok()
 }
 
+/// Shuts a node before its command is begun. Should that not come to pass, the next look
+/// opens it again; should this fail, it is shut when its command says so.
+async fn shut_early(ctx: &Context, view: &View, name: &str) {
+    let Some(known) = view.nodes.get(name) else { return };
+    let api: Api<Node> = Api::all(ctx.client.clone());
+    let mut node = (**known).clone();
+    for _ in 0..MOST_READS {
+        let patch = node::shut(&node, true);
+        match api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => match api.get(name).await {
+                Ok(now) => node = now,
+                Err(_) => return,
+            },
+            _ => return,
+        }
+    }
+}
+
 async fn taint(ctx: &Context, view: &View, name: &str, shut: bool) -> Result<(), kube::Error> {
     let Some(node) = view.nodes.get(name) else { return Ok(()) };
     let api: Api<Node> = Api::all(ctx.client.clone());
@@ -139,23 +175,59 @@ async fn taint(ctx: &Context, view: &View, name: &str, shut: bool) -> Result<(),
     api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(|_| ())
 }
 
+/// How often a claim is read afresh because somebody wrote in between.
+const MOST_READS: usize = 5;
+
+/// Writes to a claim as it is. Much is written to claims while pods move about; what
+/// was decided holds as long as it is the same claim under the same order, stays, and is
+/// not protected.
+async fn as_it_is<F: Future<Output = Result<(), kube::Error>>>(
+    api: &Api<NodeClaim>,
+    claim: &NodeClaim,
+    write: impl Fn(NodeClaim) -> F,
+) -> Result<(), kube::Error> {
+    let mut now = claim.clone();
+    for _ in 0..MOST_READS {
+        let conflict = match write(now.clone()).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => kube::Error::Api(status),
+            done => return done,
+        };
+        now = api.get(&claim.name_any()).await?;
+        let protected = now.annotations().get(names::DO_NOT_DISRUPT).is_some_and(|value| value == "true");
+        let order = |claim: &NodeClaim| claim.annotations().get(names::REPLACED_BY).cloned();
+        let same = now.uid() == claim.uid() && order(&now) == order(claim);
+        if !same || protected || now.metadata.deletion_timestamp.is_some() {
+            return Err(conflict);
+        }
+    }
+    write(now).await
+}
+
 /// Lets claims go: their nodes are drained.
 pub(crate) async fn release(ctx: &Context, view: &View, claims: &[String], reason: &str) -> Result<(), kube::Error> {
     let api: Api<NodeClaim> = Api::all(ctx.client.clone());
     for name in claims {
         let Some(claim) = view.claims.get(name) else { continue };
-        let mut version = claim.metadata.resource_version.clone();
-        if let Some(patch) = disrupted(claim, reason, ctx.clock.now()) {
-            let written = api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
-            version = written.metadata.resource_version;
-        }
-        let same = Preconditions { uid: claim.uid(), resource_version: version };
-        api.delete(name, &DeleteParams::default().preconditions(same)).await?;
+        as_it_is(&api, claim, |claim| {
+            let (patch, api) = (disrupted(&claim, reason, ctx.clock.now()), api.clone());
+            async move {
+                let mut version = claim.metadata.resource_version.clone();
+                if let Some(patch) = patch {
+                    let written = api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+                    version = written.metadata.resource_version;
+                }
+                let same = Preconditions { uid: claim.uid(), resource_version: version };
+                api.delete(name, &DeleteParams::default().preconditions(same)).await.map(|_| ())
+            }
+        })
+        .await?;
         ctx.metrics.disrupted(&reason.to_lowercase(), pool_of(claim).unwrap_or_default());
         let note = format!("Disrupting NodeClaim: {reason}");
         let saying = Saying { warning: false, reason: "DisruptionLaunching", action: "Disrupt", note };
         ctx.events.tell(&**claim, saying).await;
     }
+    // Their nodes would be taken for shut without a reason before.
+    leaving(&ctx.state, claims).await;
     Ok(())
 }
 

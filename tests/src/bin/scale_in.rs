@@ -8,10 +8,12 @@
 //! Each side grows its own nodes (on-demand types of up to four cores) for the same
 //! pods; then every Deployment is scaled to two fifths, consolidation is allowed
 //! without budgets, and the clock runs until the nodes have not changed for a minute.
-//! The time is that of the last change. Machines join and end at once on both sides; what kwok and a
-//! kubelet would do for Karpenter's nodes (ready nodes, ended pods) is done here.
+//! The time is that of the last change, or 900 seconds; the last line says when each
+//! side was at a price that both have reached. Machines join and end at once on both
+//! sides; what kwok and a kubelet would do for Karpenter's nodes (ready nodes, ended
+//! pods) is done here.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -23,6 +25,9 @@ use stowage_tests::{Failure, control_plane};
 
 const SIZES: [(&str, &str); 6] =
     [("250m", "1Gi"), ("500m", "512Mi"), ("700m", "3Gi"), ("1100m", "2Gi"), ("300m", "2Gi"), ("1900m", "4Gi")];
+
+/// Nobody is watched for longer.
+const LONGEST: Duration = Duration::from_secs(900);
 
 fn main() -> ExitCode {
     match run() {
@@ -57,6 +62,7 @@ fn run() -> Result<(), Failure> {
     println!(
         "| | pods | nodes | $/h | nodes after | $/h after | seconds | evictions |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
     );
+    let mut histories = Vec::new();
     for name in ["Stowage", "Karpenter"] {
         let behaviour = json!({ "bootMillis": 0, "endMillis": 0 });
         let mut live = Live::start_with(&stowage, &tools, &behaviour, &types)?;
@@ -70,9 +76,10 @@ fn run() -> Result<(), Failure> {
             false => live.karpenter(&karpenter)?,
         };
         live.until("a controller that is ready", |live| live.is_ready(process))?;
-        println!("{}", measure(&live, name, own, pods, &prices(&types))?);
+        histories.push(measure(&live, name, own, pods, &prices(&types))?);
         live.keep_logs()?;
     }
+    race(&histories);
     Ok(())
 }
 
@@ -100,7 +107,13 @@ fn tend(live: &Live, own: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn measure(live: &Live, name: &str, own: bool, pods: usize, prices: &BTreeMap<String, f64>) -> Result<String, Failure> {
+fn measure(
+    live: &Live,
+    name: &str,
+    own: bool,
+    pods: usize,
+    prices: &BTreeMap<String, f64>,
+) -> Result<Vec<(f64, f64)>, Failure> {
     for (index, size) in SIZES.iter().enumerate() {
         live.deployment(&format!("size-{index}"), pods / SIZES.len(), *size, json!({}))?;
     }
@@ -128,21 +141,40 @@ fn measure(live: &Live, name: &str, own: bool, pods: usize, prices: &BTreeMap<St
     live.plane.patch("/apis/karpenter.sh/v1/nodepools/default", &open)?;
     let started = Instant::now();
     let last = Cell::new((nodes, started));
-    live.plane.wait_for("a quiet cluster", Duration::from_secs(1_200), |_| {
+    let history = RefCell::new(vec![(0.0, price)]);
+    live.plane.wait_for("a quiet cluster", LONGEST * 2, |_| {
         tend(live, own)?;
-        let (now, _) = state(live, prices)?;
+        let (now, price) = state(live, prices)?;
+        history.borrow_mut().push((started.elapsed().as_secs_f64(), price));
         if now != last.get().0 {
             last.set((now, Instant::now()));
         }
-        Ok(last.get().1.elapsed() > Duration::from_secs(60))
+        Ok(last.get().1.elapsed() > Duration::from_secs(60) || started.elapsed() > LONGEST)
     })?;
-    let seconds = last.get().1.duration_since(started).as_secs_f64();
+    let ended = last.get().1.duration_since(started);
+    let late = if last.get().1.elapsed() > Duration::from_secs(60) { "" } else { " and more" };
+    let seconds = ended.as_secs();
     let evictions = uids(live)?.difference(&before).count();
     let (after, price_after) = state(live, prices)?;
-    Ok(format!(
-        "| {name} | {all} → {} | {nodes} | {price:.2} | {after} | {price_after:.2} | {seconds:.0} | {evictions} |",
+    println!(
+        "| {name} | {all} → {} | {nodes} | {price:.2} | {after} | {price_after:.2} | {seconds}{late} | {evictions} |",
         before.len()
-    ))
+    );
+    Ok(history.into_inner())
+}
+
+/// Who has got how far when: the dearer end is one that both have reached.
+fn race(histories: &[Vec<(f64, f64)>]) {
+    let Some(end) = histories.iter().filter_map(|all| all.last()).map(|(_, price)| *price).reduce(f64::max) else {
+        return;
+    };
+    // For good: while nodes come before others go, the price is higher for a while.
+    let reached = |all: &Vec<(f64, f64)>| {
+        let late = all.iter().rev().take_while(|(_, price)| *price <= end + 0.005).last();
+        late.map_or(f64::NAN, |(seconds, _)| *seconds)
+    };
+    let seconds: Vec<String> = histories.iter().map(|all| format!("{:.0}", reached(all))).collect();
+    println!("at ${end:.2} for good after {} seconds", seconds.join(" and "));
 }
 
 fn uids(live: &Live) -> Result<BTreeSet<String>, Failure> {

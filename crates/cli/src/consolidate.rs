@@ -76,9 +76,8 @@ pub(crate) fn run(args: &ConsolidateArgs) -> Result<Exit, Failure> {
 
 /// Nothing is shown that the judge refuses.
 fn judge(decision: &Decision, rebalanced: &Rebalanced) -> Result<(), Failure> {
-    let own = [(&decision.what_if.problem, &decision.plan)];
-    let answers = own.into_iter().chain(rebalanced.answers.iter().map(|(problem, plan)| (problem, plan)));
-    match answers.flat_map(|(problem, plan)| stowage_verify::check_plan(problem, plan)).next() {
+    let questions = rebalanced.questions(decision);
+    match questions.flat_map(|(problem, plan)| stowage_verify::check_plan(problem, plan)).next() {
         None => Ok(()),
         Some(fault) => {
             Err(Failure::fault(&format!("the decision breaks a rule, so it is not shown: {fault}; please report it")))

@@ -187,9 +187,8 @@ async fn ask(ctx: &Context, view: &View, sets: Option<Vec<Set>>, rebalances: boo
 
 /// What the judge says.
 fn fault(decision: &Decision, rebalanced: &Rebalanced) -> Option<stowage_verify::Violation> {
-    let own = [(&decision.what_if.problem, &decision.plan)];
-    let answers = own.into_iter().chain(rebalanced.answers.iter().map(|(problem, plan)| (problem, plan)));
-    answers.flat_map(|(problem, plan)| stowage_verify::check_plan(problem, plan)).next()
+    let questions = rebalanced.questions(decision);
+    questions.flat_map(|(problem, plan)| stowage_verify::check_plan(problem, plan)).next()
 }
 
 /// The cluster as disruption sees it, and what it could launch.

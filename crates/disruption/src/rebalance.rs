@@ -116,6 +116,13 @@ pub struct Rebalanced {
 }
 
 impl Rebalanced {
+    /// Every question behind a decision and its rebalancing, with its answer: what a
+    /// judge should see.
+    pub fn questions<'a>(&'a self, decision: &'a Decision) -> impl Iterator<Item = (&'a Problem, &'a Plan)> {
+        let own = std::iter::once((&decision.what_if.problem, &decision.plan));
+        own.chain(self.answers.iter().map(|(problem, plan)| (problem, plan)))
+    }
+
     /// Whether no pod moves or is taken away.
     pub fn is_empty(&self) -> bool {
         self.relocations.is_empty() && self.removals.is_empty()

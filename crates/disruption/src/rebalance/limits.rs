@@ -7,7 +7,7 @@ use stowage_model::rebalancing::Rebalancing;
 
 use super::Why;
 use super::scene::Scene;
-use crate::budget::{Allowance, Short};
+use crate::budget::Allowance;
 use crate::candidate::{Look, Reason, block};
 use crate::decide::Decision;
 
@@ -70,13 +70,8 @@ impl Limits {
             return Err(Why::PodBudget(fleet.pod_budgets[*budget as usize].name.clone()));
         }
         if !self.nodes.contains(&node) {
-            match self.allowance.take(&machine.pool, Reason::Rebalanced, &[]) {
-                Err(Short::Nodes) => return Err(Why::Budget),
-                Err(Short::Pods(budget)) => {
-                    return Err(Why::PodBudget(fleet.pod_budgets[budget as usize].name.clone()));
-                }
-                Ok(()) => {}
-            }
+            // The pods' own budgets were looked at above.
+            self.allowance.take(&machine.pool, Reason::Rebalanced, &[]).map_err(|_| Why::Budget)?;
             self.nodes.insert(node);
         }
         self.allowance.draw(&care.budgets);

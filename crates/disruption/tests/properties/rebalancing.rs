@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::common::{Flag, Guard, NOW, SIZES, Setting, Spec, TYPES, fleet, removed};
+use crate::common::{Flag, NOW, SIZES, Setting, Spec, TYPES, fleet, removed};
 use proptest::prelude::*;
 use stowage_disruption::{Decision, Rebalanced, Rules, apply, decide, rebalance};
 use stowage_model::fleet::{Consolidation, Share};
@@ -32,18 +32,8 @@ fn methods() -> Vec<Method> {
 
 /// A fleet with a policy and what its pods have been through.
 fn scenario() -> impl Strategy<Value = (Setting, Vec<usize>, u64)> {
-    let guard = prop_oneof![10 => Just(Guard::None), 1 => Just(Guard::Held), 3 => Just(Guard::Budget)];
-    let flag = prop_oneof![
-        8 => Just(Flag::None),
-        1 => Just(Flag::Protected),
-        1 => Just(Flag::Deleting),
-        1 => Just(Flag::NotReady),
-        1 => Just(Flag::NotInitialized),
-        1 => Just(Flag::Nominated),
-        1 => Just(Flag::Drifted),
-    ];
-    let pods = prop::collection::vec((0..SIZES.len(), guard), 0..8);
-    let spec = (0..TYPES.len(), 0..2_usize, pods, flag).prop_map(|(kind, zone, pods, flag)| Spec {
+    let pods = prop::collection::vec((0..SIZES.len(), crate::guard()), 0..8);
+    let spec = (0..TYPES.len(), 0..2_usize, pods, crate::flag()).prop_map(|(kind, zone, pods, flag)| Spec {
         kind,
         zone,
         pods,
